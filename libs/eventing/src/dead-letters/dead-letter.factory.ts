@@ -1,0 +1,53 @@
+import { createHash } from 'node:crypto';
+import { EventingError } from '../errors/eventing.error.js';
+import type { Delivery } from '../provider/event-provider.js';
+import type { DecodedMessage } from '../wire/wire-format.js';
+import type { DeadLetter } from './dead-letter.js';
+import type { Failure } from '../receive/failure.js';
+
+const MAX_MESSAGE = 2000;
+const MAX_STACK = 4000;
+
+/** Everything a person will want to know about a message that was given up. */
+export function deadLetterOf(given: {
+  readonly service: string;
+  readonly listener: string;
+  readonly delivery: Delivery;
+  readonly message: DecodedMessage | undefined;
+  readonly failure: Failure;
+  readonly attempts: number;
+  readonly firstFailedAt: number;
+  readonly now: number;
+}): DeadLetter {
+  const { delivery, message, failure } = given;
+  const { error } = failure;
+  return {
+    id: createHash('sha256')
+      .update([given.service, given.listener, delivery.channel, delivery.position].join('\n'))
+      .digest('base64url')
+      .slice(0, 22),
+    service: given.service,
+    listener: given.listener,
+    channel: delivery.channel,
+    reason: failure.reason,
+    error: {
+      name: error.name,
+      ...(error instanceof EventingError ? { code: error.code } : {}),
+      message: error.message.slice(0, MAX_MESSAGE),
+      ...(error.stack === undefined ? {} : { stack: error.stack.slice(0, MAX_STACK) }),
+    },
+    attempts: given.attempts,
+    firstFailedAt: given.firstFailedAt,
+    deadAt: given.now,
+    ...(message === undefined
+      ? {}
+      : { event: { name: message.name.slice(0, 200), version: message.version, id: message.id.slice(0, 200) } }),
+    message: {
+      key: delivery.key,
+      headers: delivery.headers,
+      body: delivery.body,
+      time: delivery.time,
+      position: delivery.position,
+    },
+  };
+}

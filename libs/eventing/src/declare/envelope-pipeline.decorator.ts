@@ -1,0 +1,30 @@
+import { Injectable } from '@nestjs/common';
+import type { Envelope } from '../envelope/envelope.js';
+import type { EventDescriptor } from '../registry/event.descriptor.js';
+import type { ListenerDescriptor } from '../registry/listener.descriptor.js';
+import { metadata } from './metadata.js';
+
+/** Goes on to the next pipeline, in the end to serialization or the listener. To be called exactly once. */
+export type Next = () => Promise<void>;
+
+/**
+ * What happens around every send and every delivery of an application. Either method may be left out. A throw fails the
+ * send, or the attempt.
+ */
+export interface EnvelopePipeline {
+  /** Runs before validation and serialization. Return (or await) `next()`. */
+  send?(envelope: Envelope, event: EventDescriptor, next: Next): Promise<void>;
+  /** Runs after deserialization and validation, around the listener, at each attempt. Return (or await) `next()`. */
+  handle?(envelope: Envelope, listener: ListenerDescriptor, next: Next): Promise<void>;
+}
+
+/**
+ * Marks an injectable class as a pipeline. The one registered last is outermost; `forRoot({ pipelines: [Outer, Inner] })`
+ * decides where it matters.
+ */
+export function EnvelopePipeline(): ClassDecorator {
+  return (type) => {
+    metadata.setPipeline(type);
+    Injectable()(type);
+  };
+}

@@ -1,0 +1,38 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import type { UnitOfWork } from '../send/unit-of-work.js';
+
+/** What everything inside inherits. */
+export interface ContextScope {
+  /** Correlation id of what is sent inside. @default the id of the first event sent */
+  readonly correlationId?: string;
+  /** Causation id of what is sent inside. */
+  readonly causationId?: string;
+  /** Headers that what is sent inside carries too, unless it sets them itself. */
+  readonly headers?: ReadonlyMap<string, string>;
+  /** Takes responsibility for what is sent inside. */
+  readonly unitOfWork?: UnitOfWork;
+}
+
+/**
+ * What flows along with asynchronous calls: correlation, causation, inherited headers, the unit of work. One an application.
+ * The kernel opens a scope for each attempt; open one yourself where a story begins (an HTTP request, a job).
+ */
+export class EventingContext {
+  readonly #storage = new AsyncLocalStorage<ContextScope>();
+
+  /** The scope around the caller, if any. */
+  current(): ContextScope | undefined {
+    return this.#storage.getStore();
+  }
+
+  /** Runs `fn` in a scope; what it leaves out is inherited from the scope around. */
+  run<R>(scope: ContextScope, fn: () => R): R {
+    const around = this.#storage.getStore();
+    return this.#storage.run(around === undefined ? scope : { ...around, ...scope }, fn);
+  }
+
+  /** Runs `fn` in exactly this scope: nothing leaks in from whoever happened to wake the kernel. */
+  runAlone<R>(scope: ContextScope, fn: () => R): R {
+    return this.#storage.run(scope, fn);
+  }
+}

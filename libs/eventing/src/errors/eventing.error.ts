@@ -1,0 +1,81 @@
+/**
+ * Every error of this package. `code` is stable and documented in `docs/errors.md`; the message names the culprit and the
+ * remedy; `cause` is kept.
+ */
+export class EventingError extends Error {
+  override readonly name: string = 'EventingError';
+
+  constructor(
+    readonly code: ErrorCode,
+    message: string,
+    options: ErrorOptions & { readonly indeterminate?: boolean } = {},
+  ) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.indeterminate = options.indeterminate ?? false;
+  }
+
+  /** For failed sends: true when the broker may have stored the event all the same. */
+  readonly indeterminate: boolean;
+}
+
+/** Code → what it means, in one line. `docs/errors.md` explains each; a test pins the two together. */
+export const ERROR_CODES = {
+  // declaring
+  EVT_NOT_AN_EVENT: 'a class without @Event() was sent or listened to',
+  EVT_DUPLICATE_EVENT: 'two event classes have one name and version',
+  EVT_INVALID_EVENT_OPTIONS: 'an @Event() option cannot be used',
+  EVT_CHANNEL_CONFLICT: 'events of one channel disagree about it',
+  EVT_LISTENER_WITHOUT_ON: 'an @EventListener() class has no on() method',
+  EVT_INVALID_LISTENER_OPTIONS: 'an @EventListener() option cannot be used',
+  EVT_DUPLICATE_LISTENER: 'two listeners of one name in one service',
+  EVT_LISTENER_SCOPE: 'a listener or pipeline is not a singleton',
+  EVT_INVALID_PIPELINE: 'an @EnvelopePipeline() class has neither send() nor handle()',
+  EVT_INVALID_OPTIONS: 'an option of EventingModule cannot be used',
+  EVT_START_REFUSED: 'several things are wrong; each is listed',
+  // abilities
+  EVT_UNKNOWN_PROVIDER: 'an event names a provider that is not configured',
+  EVT_UNSUPPORTED: 'a listener or event asks for what its provider cannot do',
+  // sending
+  EVT_INVALID_EVENT: 'the event does not satisfy its class; nothing was published',
+  EVT_INVALID_HEADER: 'a header name or value cannot travel',
+  EVT_INVALID_SEND_OPTIONS: 'an option of sendEvent() cannot be used',
+  EVT_BODY_TOO_LARGE: 'the serialized event is larger than allowed',
+  EVT_UNSERIALIZABLE: 'the event cannot be serialized',
+  EVT_BUFFER_FULL: 'too many sends are open',
+  EVT_PUBLISH_FAILED: 'the broker did not take the event',
+  EVT_PUBLISH_TIMEOUT: 'the broker did not answer within publishTimeout',
+  EVT_NOT_RUNNING: 'the application is not started, or is shutting down',
+  // pipelines
+  EVT_PIPELINE_NEXT_TWICE: 'a pipeline called next() more than once',
+  EVT_PIPELINE_NEXT_MISSING: 'a pipeline ended without calling next()',
+  // receiving
+  EVT_UNDECODABLE: 'a message could not be read',
+  EVT_INVALID_BODY: 'a received body does not satisfy its event class',
+  EVT_UNKNOWN_EVENT: 'a received event is of no known name',
+  EVT_UNKNOWN_VERSION: 'a received event is of an unknown version',
+  EVT_EXPIRED: 'the event expired before it was handled',
+  EVT_LISTENER_TIMEOUT: 'a listener did not return in time',
+  EVT_CRASH_LOOP: 'the process died at each attempt to handle the event',
+  EVT_REJECTED: 'a listener or pipeline refused the event for good',
+  // providers
+  EVT_CONNECTION: 'the broker cannot be reached',
+  EVT_AUTHENTICATION: 'the broker refused the credentials',
+  EVT_TOPOLOGY: 'a channel is missing or is not as it should be',
+  EVT_START_TIMEOUT: 'the broker was away for the whole start',
+  EVT_POSITION: 'a start position cannot be used',
+  // dead letters
+  EVT_DEAD_LETTER_UNKNOWN: 'no dead letter has this id',
+  EVT_DEAD_LETTER_FAILED: 'the dead-letter store did not take a letter',
+} as const;
+
+export type ErrorCode = keyof typeof ERROR_CODES;
+
+/**
+ * Thrown by a listener or a pipeline: this event will never succeed here. It becomes a dead letter at once, without retry.
+ */
+export class RejectEvent extends EventingError {
+  override readonly name = 'RejectEvent';
+  constructor(reason: string, options: ErrorOptions = {}) {
+    super('EVT_REJECTED', reason, options);
+  }
+}

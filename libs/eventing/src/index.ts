@@ -1,0 +1,43 @@
+// The order below is the way of an event: what a user declares, how it leaves, how it arrives, how it ends.
+
+export { Event, type EventOptions, type Upcaster } from './declare/event.decorator.js';
+export { EventListener, type ListenerOptions } from './declare/event-listener.decorator.js';
+export { EnvelopePipeline, type Next } from './declare/envelope-pipeline.decorator.js';
+export { EventBody, EventEnvelope, EventHeader } from './declare/event-parameter.decorator.js';
+export type { EventClass } from './declare/metadata.js';
+
+export { EventingModule, type EventingAsyncOptions } from './module/eventing.module.js';
+export { type EventingOptions, type ResolvedOptions, resolveOptions } from './runtime/eventing.options.js';
+export { EventingRuntime, type Discovered } from './runtime/eventing.runtime.js';
+export type { ListenerAnnouncement } from './runtime/announcement.js';
+
+export type { EventDescriptor } from './registry/event.descriptor.js';
+export { EventRegistry } from './registry/event.registry.js';
+export type { ListenerDefinition, ListenerDescriptor } from './registry/listener.descriptor.js';
+
+export { Envelope } from './envelope/envelope.js';
+export { EventHeaders, MAX_HEADER_BYTES } from './envelope/event.headers.js';
+export { type ContextScope, EventingContext } from './envelope/eventing.context.js';
+
+export { EventManager, type SendOptions } from './send/event.manager.js';
+export type { UnitOfWork } from './send/unit-of-work.js';
+
+export type { BodySerializer } from './wire/body.serializer.js';
+export { cloudEvents } from './wire/cloudevents.wire-format.js';
+export { json } from './wire/json.serializer.js';
+export { raw, type RawOptions } from './wire/raw.wire-format.js';
+export type { StandardSchemaV1 } from './wire/standard-schema.js';
+export type { DecodedMessage, WireAttributes, WireBinding, WireFormat } from './wire/wire-format.js';
+
+export type * from './provider/event-provider.js';
+export type { Abilities } from './provider/abilities.js';
+export { memory } from './memory/memory.provider.js';
+export { MemoryBroker } from './memory/memory.broker.js';
+export type { MemoryOptions } from './memory/memory.options.js';
+
+export type { RetryOptions } from './receive/retry.policy.js';
+export type { DeadLetter, DeadLetterReason } from './dead-letters/dead-letter.js';
+export { DeadLetters, type DeadLetterScan } from './dead-letters/dead-letters.js';
+
+export { type Clock, systemClock, type Timer } from './clock.js';
+export { ERROR_CODES, type ErrorCode, EventingError, RejectEvent } from './errors/eventing.error.js';

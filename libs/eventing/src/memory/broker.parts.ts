@@ -1,0 +1,15 @@
+import type { Clock } from '../clock.js';
+import type { DeliveryScheduler } from './delivery.scheduler.js';
+import type { IdleWatch } from './idle.watch.js';
+import type { MemoryDeadLetters } from './memory.dead-letters.js';
+import type { ResolvedBrokerOptions } from './memory.options.js';
+
+/** What the rooms of one broker share. */
+export interface BrokerParts {
+  readonly options: ResolvedBrokerOptions;
+  readonly clock: Clock;
+  readonly scheduler: DeliveryScheduler;
+  readonly idle: IdleWatch;
+  /** The store of a service, made when first asked for. */
+  deadLetters(service: string): MemoryDeadLetters;
+}

@@ -1,0 +1,84 @@
+import {
+  type DynamicModule,
+  type FactoryProvider,
+  Inject,
+  Logger,
+  Module,
+  type ModuleMetadata,
+  type OnApplicationBootstrap,
+  type OnModuleDestroy,
+} from '@nestjs/common';
+import { DiscoveryModule, ModulesContainer } from '@nestjs/core';
+import { DeadLetters } from '../dead-letters/dead-letters.js';
+import { EventingContext } from '../envelope/eventing.context.js';
+import { EventingError } from '../errors/eventing.error.js';
+import { type EventingOptions, resolveOptions } from '../runtime/eventing.options.js';
+import { EventingRuntime } from '../runtime/eventing.runtime.js';
+import { EventManager } from '../send/event.manager.js';
+import { EventExplorer } from './event.explorer.js';
+
+export interface EventingAsyncOptions extends Pick<ModuleMetadata, 'imports'> {
+  readonly inject?: FactoryProvider['inject'];
+  readonly useFactory: (...args: never[]) => EventingOptions | Promise<EventingOptions>;
+}
+
+const OPTIONS = Symbol('nestjs-eventing:options');
+
+/** Eventing for a Nest application: import it once, in the root module. It is global. */
+@Module({})
+export class EventingModule implements OnApplicationBootstrap, OnModuleDestroy {
+  /** With no options: a service called `app`, in memory. */
+  static forRoot(options: EventingOptions = {}): DynamicModule {
+    return moduleWith({ provide: OPTIONS, useValue: options });
+  }
+
+  /** Options from other providers, such as a configuration service. */
+  static forRootAsync(options: EventingAsyncOptions): DynamicModule {
+    const useFactory = options.useFactory as (...args: unknown[]) => EventingOptions | Promise<EventingOptions>;
+    return moduleWith({ provide: OPTIONS, useFactory, inject: options.inject ?? [] }, options.imports);
+  }
+
+  constructor(
+    modules: ModulesContainer,
+    @Inject(EventingRuntime) private readonly runtime: EventingRuntime,
+  ) {
+    const own = [...modules.values()].filter((module) => module.metatype === EventingModule);
+    if (own.length > 1)
+      throw new EventingError('EVT_INVALID_OPTIONS', 'EventingModule is imported with options more than once: call forRoot() in the root module only.');
+    // Nest runs hooks by distance from the root. Below every other module: listeners start when all else is up, and drain
+    // while the database they use is still open.
+    for (const module of own) module.distance = -1;
+  }
+
+  async onApplicationBootstrap(): Promise<void> {
+    await this.runtime.start();
+  }
+
+  async onModuleDestroy(): Promise<void> {
+    await this.runtime.stop();
+  }
+}
+
+function moduleWith(options: FactoryProvider | { provide: symbol; useValue: EventingOptions }, imports: ModuleMetadata['imports'] = []): DynamicModule {
+  return {
+    module: EventingModule,
+    global: true,
+    imports: [DiscoveryModule, ...imports],
+    providers: [
+      options,
+      EventExplorer,
+      {
+        provide: EventingRuntime,
+        inject: [OPTIONS, EventExplorer],
+        useFactory: (given: EventingOptions, explorer: EventExplorer) => {
+          const resolved = resolveOptions(given, new Logger('Eventing'));
+          return new EventingRuntime(resolved, (registry) => explorer.explore(registry, resolved.pipelines));
+        },
+      },
+      { provide: EventManager, inject: [EventingRuntime], useFactory: (runtime: EventingRuntime) => runtime.events },
+      { provide: DeadLetters, inject: [EventingRuntime], useFactory: (runtime: EventingRuntime) => runtime.deadLetters },
+      { provide: EventingContext, inject: [EventingRuntime], useFactory: (runtime: EventingRuntime) => runtime.context },
+    ],
+    exports: [EventManager, DeadLetters, EventingContext, EventingRuntime],
+  };
+}

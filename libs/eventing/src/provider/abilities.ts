@@ -1,0 +1,22 @@
+/** What a provider can do: data, pessimistic, known before it connects. What it cannot do is refused at start. */
+export interface Abilities {
+  /**
+   * How far key order reaches. `none`: messages of a key may overtake each other. `process`: not within one process.
+   * `cluster`: never, over all the processes of a subscription.
+   */
+  readonly order: 'none' | 'process' | 'cluster';
+  /** Messages and positions outlive the broker's restart. `process`: they outlive the listener, not the process. */
+  readonly durable: boolean | 'process';
+  /** The same subscription in several processes competes. */
+  readonly groups: boolean;
+  /** Each process can have its own copy. */
+  readonly perProcess: boolean;
+  /** Longest time in milliseconds for which the provider itself keeps a deferred message; 0: the kernel holds it. */
+  readonly longestDefer: number;
+  /** A subscription can begin in the past. */
+  readonly replay: boolean;
+  /** Consume, publish and settle in one transaction. */
+  readonly transactions: boolean;
+  /** Bytes of the largest body. */
+  readonly largestMessage: number;
+}

@@ -1,0 +1,29 @@
+import { EventingError } from '../errors/eventing.error.js';
+import type { EventDescriptor } from '../registry/event.descriptor.js';
+import type { ListenerDescriptor } from '../registry/listener.descriptor.js';
+import type { Abilities } from './abilities.js';
+
+const ORDER = ['none', 'process', 'cluster'] as const;
+
+/** What a listener asks for and its provider cannot do, each with a remedy. */
+export function* refusals(listener: ListenerDescriptor, kind: string, abilities: Abilities): Iterable<EventingError> {
+  const refuse = (what: string, remedy: string): EventingError =>
+    new EventingError('EVT_UNSUPPORTED', `${listener.label} asks for ${what}, which ${kind} cannot give: ${remedy}.`);
+  if (ORDER.indexOf(listener.order) > ORDER.indexOf(abilities.order))
+    yield refuse(`order: '${listener.order}'`, `it keeps '${abilities.order}'; set order: '${abilities.order}', or change the provider`);
+  if (listener.perProcess && !abilities.perProcess) yield refuse('perProcess', 'leave it out, or change the provider');
+  if (listener.durable && abilities.durable === false) yield refuse('durable: true', 'set durable: false, or change the provider');
+  if (listener.from !== 'first-subscription' && !abilities.replay)
+    yield refuse('a start in the past (from)', 'leave from out, or change the provider');
+  if (listener.guarantee === 'exactly-once' && !abilities.transactions)
+    yield refuse("guarantee: 'exactly-once'", "use 'at-least-once' and make the listener idempotent");
+}
+
+/** What an event asks for and its provider cannot do. */
+export function* eventRefusals(event: EventDescriptor, kind: string, abilities: Abilities): Iterable<EventingError> {
+  if (event.durable && abilities.durable === false)
+    yield new EventingError(
+      'EVT_UNSUPPORTED',
+      `${event.type.name} is durable, which ${kind} cannot give: set durable: false, or change its provider.`,
+    );
+}

@@ -1,0 +1,35 @@
+import type { AbortSource } from '../envelope/envelope.js';
+import type { Timer } from '../clock.js';
+import type { Delivery } from '../provider/event-provider.js';
+import type { LaneJob } from './lanes.js';
+import type { Read } from './message.reader.js';
+
+/**
+ * Where a delivery stands with us.
+ * `queued`: waits for its lane or for room. `executing`: read, or handled by a listener. `waiting`: holds its lane until a
+ * time. `settling`: on its way to a new place. `gone`: released, revoked or done; whoever finds it passes it over.
+ */
+export type JobState = 'queued' | 'executing' | 'waiting' | 'settling' | 'gone';
+
+/** One delivery from its arrival to its settlement. */
+export class DeliveryJob implements LaneJob {
+  nextInLane: LaneJob | undefined = undefined;
+  state: JobState = 'queued';
+  /** Number of the attempt that runs, or comes next. */
+  attempt: number;
+  firstFailedAt: number | undefined = undefined;
+  read: Read | undefined = undefined;
+  /** Counts runs of the listener, so that one given up for lost cannot settle what came after. */
+  run = 0;
+  deadline = 0;
+  timedOut = false;
+  abort: AbortSource | undefined = undefined;
+  timer: Timer | undefined = undefined;
+
+  constructor(
+    readonly delivery: Delivery,
+    readonly lane: string | undefined,
+  ) {
+    this.attempt = delivery.attempt;
+  }
+}

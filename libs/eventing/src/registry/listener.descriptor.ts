@@ -1,0 +1,36 @@
+import type { EventListener, ListenerOptions } from '../declare/event-listener.decorator.js';
+import type { Envelope } from '../envelope/envelope.js';
+import type { StartPosition } from '../provider/event-provider.js';
+import type { RetryPolicy } from '../receive/retry.policy.js';
+import type { EventDescriptor } from './event.descriptor.js';
+
+/** A listener as it was found: what to call, and what was asked for. */
+export interface ListenerDefinition {
+  /** Where it stands, for messages: `SendReceipt`, `Orders.onPlaced`. */
+  readonly label: string;
+  readonly events: readonly EventDescriptor[];
+  readonly options: ListenerOptions;
+  /** Calls it. Same contract as `EventListener.on`. */
+  readonly invoke: EventListener['on'];
+}
+
+/** A listener with every option resolved. */
+export interface ListenerDescriptor {
+  readonly label: string;
+  readonly name: string;
+  readonly group: string;
+  readonly events: readonly EventDescriptor[];
+  readonly provider: string;
+  readonly perProcess: boolean;
+  readonly durable: boolean;
+  readonly from: StartPosition;
+  readonly concurrency: number;
+  readonly window: number;
+  readonly timeout: number;
+  readonly timeoutGrace: number;
+  readonly retry: RetryPolicy;
+  readonly guarantee: 'at-least-once' | 'at-most-once' | 'exactly-once';
+  readonly order: 'none' | 'process' | 'cluster';
+  readonly unknown: 'skip' | 'dead-letter' | undefined;
+  invoke(event: object, envelope: Envelope): unknown;
+}

@@ -1,0 +1,114 @@
+import { EventingError } from '../errors/eventing.error.js';
+import { RetryPolicy } from '../receive/retry.policy.js';
+import type { ListenerDefinition, ListenerDescriptor } from './listener.descriptor.js';
+
+/** One subscription of a provider, and the listeners that it feeds. */
+export interface SubscriptionPlan {
+  readonly name: string;
+  readonly provider: string;
+  readonly channels: readonly string[];
+  /** More than one only where they share a group. */
+  readonly listeners: readonly [ListenerDescriptor, ...ListenerDescriptor[]];
+}
+
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$/;
+
+/** Resolves the options of a listener. @throws EventingError EVT_INVALID_LISTENER_OPTIONS */
+export function describeListener(definition: ListenerDefinition): ListenerDescriptor {
+  const { label, events, options, invoke } = definition;
+  const refuse = (what: string): never => {
+    throw new EventingError('EVT_INVALID_LISTENER_OPTIONS', `${label}: ${what}.`);
+  };
+  const first = events[0];
+  if (first === undefined) return refuse('it listens to no event: name at least one');
+  const name = options.name ?? label;
+  const group = options.group ?? name;
+  for (const [option, value] of [['name', name], ['group', group]] as const)
+    if (!NAME.test(value)) refuse(`${option} "${value}" must be 1 to 200 of A-Z a-z 0-9 . _ -`);
+  const count = (option: 'concurrency' | 'window' | 'timeout' | 'timeoutGrace', fallback: number): number => {
+    const value = options[option] ?? fallback;
+    return Number.isSafeInteger(value) && value >= 1 ? value : refuse(`${option} ${value} must be a whole number of at least 1`);
+  };
+  const stranger = events.find((event) => event.provider !== first.provider);
+  if (stranger !== undefined)
+    refuse(`${first.type.name} and ${stranger.type.name} live on different providers: write a listener for each`);
+  const perProcess = options.perProcess ?? false;
+  if (perProcess && options.group !== undefined) refuse('perProcess and group exclude each other');
+  if (perProcess && options.durable === true) refuse('perProcess subscriptions cannot be durable');
+  const keyed = events.some((event) => event.keyed);
+  const order = options.order ?? (keyed ? 'cluster' : 'none');
+  const guarantee = options.guarantee ?? 'at-least-once';
+  if (options.retry?.move === true && order !== 'none')
+    refuse(`retry.move would break the order it asks for (${order}): set order: 'none', or leave move out`);
+  if (options.retry?.move === true && guarantee === 'exactly-once') refuse('retry.move and exactly-once exclude each other');
+  return {
+    label,
+    name,
+    group,
+    events,
+    provider: first.provider,
+    perProcess,
+    durable: options.durable ?? !perProcess,
+    from: options.from ?? 'first-subscription',
+    concurrency: count('concurrency', 16),
+    window: count('window', 256),
+    timeout: count('timeout', 60_000),
+    timeoutGrace: count('timeoutGrace', 30_000),
+    retry: new RetryPolicy(label, options.retry),
+    guarantee,
+    order,
+    unknown: options.unknown,
+    invoke,
+  };
+}
+
+/** What listeners of one group must agree in: they are one consumer. */
+const SHARED = ['provider', 'durable', 'concurrency', 'window', 'order', 'guarantee'] as const;
+
+/**
+ * Gathers listeners into subscriptions. Problems are collected, not thrown: EVT_DUPLICATE_LISTENER, and
+ * EVT_INVALID_LISTENER_OPTIONS where a group disagrees.
+ */
+export function planSubscriptions(listeners: readonly ListenerDescriptor[], problems: EventingError[]): SubscriptionPlan[] {
+  const byName = new Map<string, ListenerDescriptor>();
+  const byGroup = new Map<string, [ListenerDescriptor, ...ListenerDescriptor[]]>();
+  for (const listener of listeners) {
+    const twin = byName.get(listener.name);
+    if (twin !== undefined) {
+      const text = `${twin.label} and ${listener.label} are both named "${listener.name}": name one of them, and provide each class once.`;
+      problems.push(new EventingError('EVT_DUPLICATE_LISTENER', text));
+      continue;
+    }
+    byName.set(listener.name, listener);
+    const key = `${listener.provider}\n${listener.group}`;
+    const members = byGroup.get(key);
+    if (members === undefined) byGroup.set(key, [listener]);
+    else {
+      problems.push(...disagreements(members[0], members, listener));
+      members.push(listener);
+    }
+  }
+  return [...byGroup.values()].map((members) => ({
+    name: members[0].group,
+    provider: members[0].provider,
+    channels: [...new Set(members.flatMap((member) => member.events.map((event) => event.channel)))],
+    listeners: members,
+  }));
+}
+
+function* disagreements(
+  first: ListenerDescriptor,
+  members: readonly ListenerDescriptor[],
+  next: ListenerDescriptor,
+): Iterable<EventingError> {
+  const error = (text: string): EventingError =>
+    new EventingError('EVT_INVALID_LISTENER_OPTIONS', `${next.label} shares the group "${next.group}" with ${text}.`);
+  const option = SHARED.find((name) => first[name] !== next[name]);
+  if (option !== undefined) yield error(`${first.label}, and they differ in "${option}": one group is one consumer`);
+  if (next.perProcess || first.perProcess) yield error(`${first.label}: perProcess listeners cannot share one`);
+  for (const member of members) {
+    const both = next.events.find((event) => member.events.includes(event));
+    if (both !== undefined)
+      yield error(`${member.label}, and both listen to ${both.type.name}: only one could get it; give them a group each`);
+  }
+}

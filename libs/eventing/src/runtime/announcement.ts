@@ -1,0 +1,40 @@
+import type { SubscriptionPlan } from '../registry/listener.plan.js';
+
+/** What the start says of each listener, as data: the same feeds tools. */
+export interface ListenerAnnouncement {
+  readonly listener: string;
+  readonly events: readonly string[];
+  readonly provider: string;
+  readonly channels: readonly string[];
+  readonly group: string;
+  readonly guarantee: string;
+  readonly order: string;
+  readonly retry: string;
+  readonly deadLetters: string;
+  /** True where the name of a durable subscription is only that of the class: renaming the class orphans it. */
+  readonly namedByClass: boolean;
+}
+
+export function announce(service: string, kind: string, plan: SubscriptionPlan): ListenerAnnouncement[] {
+  return plan.listeners.map((listener) => {
+    const keyed = listener.events.some((event) => event.keyed);
+    const moved = (listener.retry.move ?? !keyed) && !listener.perProcess;
+    return {
+      listener: listener.label,
+      events: listener.events.map((event) => (event.version === 1 ? event.name : `${event.name}@${event.version}`)),
+      provider: kind,
+      channels: [...new Set(listener.events.map((event) => event.channel))],
+      group: listener.perProcess ? 'a copy for each process' : `group ${service}.${plan.name}`,
+      guarantee: listener.guarantee,
+      order: listener.order === 'none' || !keyed ? 'no order' : 'order by key',
+      retry: listener.guarantee === 'at-most-once' ? 'no retry' : `retry ${listener.retry.attempts} ${moved ? 'moved' : 'in place'}`,
+      deadLetters: `dead letters ${service}.dead-letters`,
+      namedByClass: listener.durable && plan.name === listener.label,
+    };
+  });
+}
+
+export function announcementLine(said: ListenerAnnouncement): string {
+  const route = `Mapped {${said.events.join(', ')} → ${said.listener}} ${said.provider}:${said.channels.join(',')}`;
+  return `${route} ${[said.group, said.guarantee, said.order, said.retry, said.deadLetters].join(' · ')}`;
+}

@@ -1,0 +1,124 @@
+import { randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
+import { type Clock, systemClock } from '../clock.js';
+import type { EnvelopePipeline } from '../declare/envelope-pipeline.decorator.js';
+import { isHeaderName } from '../envelope/event.headers.js';
+import { EventingError } from '../errors/eventing.error.js';
+import { memory } from '../memory/memory.provider.js';
+import type { ProviderFactory, ProviderLogger } from '../provider/event-provider.js';
+
+export interface EventingOptions {
+  /** Names the service: prefix of groups, source of events, owner of the retry and dead-letter addresses. @default 'app' */
+  readonly service?: string;
+  /** Names this process; unique in the cluster. @default host name, process id and four random digits */
+  readonly instance?: string;
+  /** What carries the events that name no provider. @default memory() */
+  readonly provider?: ProviderFactory;
+  /** Further providers, by the name that `@Event({ provider })` gives. @default none */
+  readonly providers?: Readonly<Record<string, ProviderFactory>>;
+  /** Pipelines whose place matters, outermost first; those not listed are inside them. @default order of registration */
+  readonly pipelines?: readonly (new (...args: never[]) => EnvelopePipeline)[];
+  /** Create missing topics and queues, or only check that they are there. @default 'create' */
+  readonly topology?: 'create' | 'check';
+  /** Whether the application's start waits for the brokers. @default 'wait' */
+  readonly start?: 'wait' | 'background';
+  /** Milliseconds for which `start: 'wait'` waits. @default 60000 */
+  readonly startTimeout?: number;
+  /** Milliseconds for which a shutdown waits for listeners and sends. @default 20000 */
+  readonly drain?: number;
+  /** Milliseconds for which listeners at work may delay a rebalance. @default 5000 */
+  readonly rebalanceDrain?: number;
+  /** Milliseconds for which a send may wait for the broker. @default 30000 */
+  readonly publishTimeout?: number;
+  /** Bytes of the largest body sent, and handled. @default 1000000 */
+  readonly maxBodyBytes?: number;
+  readonly buffer?: {
+    /** Sends that may be open at one time. @default 65536 */
+    readonly maxEvents?: number;
+    /** Bytes of bodies in open sends. @default 67108864 */
+    readonly maxBytes?: number;
+    /** Milliseconds for which sends wait for company. @default 0, the end of the turn of the event loop */
+    readonly linger?: number;
+  };
+  /** Headers that events sent while handling inherit from the event handled, besides the trace. @default none */
+  readonly propagate?: readonly string[];
+  /** @default the system's */
+  readonly clock?: Clock;
+  /** @default Nest's logger, with the context `Eventing` */
+  readonly logger?: ProviderLogger;
+}
+
+export interface ResolvedOptions {
+  readonly service: string;
+  readonly instance: string;
+  readonly providers: ReadonlyMap<string, ProviderFactory>;
+  readonly pipelines: NonNullable<EventingOptions['pipelines']>;
+  readonly topology: 'create' | 'check';
+  readonly start: 'wait' | 'background';
+  readonly startTimeout: number;
+  readonly drain: number;
+  readonly rebalanceDrain: number;
+  readonly publishTimeout: number;
+  readonly maxBodyBytes: number;
+  readonly buffer: { readonly maxEvents: number; readonly maxBytes: number; readonly linger: number };
+  readonly propagate: readonly string[];
+  readonly clock: Clock;
+  readonly logger: ProviderLogger;
+}
+
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
+const TRACE = ['traceparent', 'tracestate'];
+
+/** Fills in the defaults and checks everything at once. @throws EventingError EVT_INVALID_OPTIONS naming each option */
+export function resolveOptions(options: EventingOptions, logger: ProviderLogger): ResolvedOptions {
+  const resolved: ResolvedOptions = {
+    service: options.service ?? 'app',
+    instance: options.instance ?? ownName(),
+    providers: new Map(Object.entries({ default: options.provider ?? memory(), ...options.providers })),
+    pipelines: options.pipelines ?? [],
+    topology: options.topology ?? 'create',
+    start: options.start ?? 'wait',
+    startTimeout: options.startTimeout ?? 60_000,
+    drain: options.drain ?? 20_000,
+    rebalanceDrain: options.rebalanceDrain ?? 5_000,
+    publishTimeout: options.publishTimeout ?? 30_000,
+    maxBodyBytes: options.maxBodyBytes ?? 1_000_000,
+    buffer: {
+      maxEvents: options.buffer?.maxEvents ?? 65_536,
+      maxBytes: options.buffer?.maxBytes ?? 64 * 1024 * 1024,
+      linger: options.buffer?.linger ?? 0,
+    },
+    propagate: [...TRACE, ...(options.propagate ?? [])],
+    clock: options.clock ?? systemClock,
+    logger: options.logger ?? logger,
+  };
+  const problems = [...check(resolved, options)];
+  if (problems.length > 0) throw new EventingError('EVT_INVALID_OPTIONS', `EventingModule: ${problems.join('; ')}.`);
+  return resolved;
+}
+
+function* check(resolved: ResolvedOptions, given: EventingOptions): Iterable<string> {
+  for (const name of ['service', 'instance'] as const)
+    if (typeof resolved[name] !== 'string' || !NAME.test(resolved[name]))
+      yield `${name} "${String(resolved[name])}" must be 1 to 100 of A-Z a-z 0-9 . _ -`;
+  const choices = { topology: ['create', 'check'], start: ['wait', 'background'] } as const;
+  for (const name of ['topology', 'start'] as const)
+    if (!(choices[name] as readonly string[]).includes(resolved[name])) yield `${name} must be one of ${choices[name].join(', ')}`;
+  for (const name of ['startTimeout', 'drain', 'rebalanceDrain', 'publishTimeout', 'maxBodyBytes'] as const)
+    if (!isCount(resolved[name])) yield `${name} must be a number of at least 1`;
+  for (const name of ['maxEvents', 'maxBytes'] as const)
+    if (!isCount(resolved.buffer[name])) yield `buffer.${name} must be a number of at least 1`;
+  if (!(resolved.buffer.linger >= 0)) yield 'buffer.linger must be a number of at least 0';
+  for (const header of given.propagate ?? []) if (!isHeaderName(header)) yield `propagate: "${header}" cannot be a header`;
+  for (const [name, factory] of resolved.providers)
+    if (typeof factory?.create !== 'function') yield `provider "${name}" must be a factory such as memory() or kafka({ … })`;
+  if (given.provider !== undefined && given.providers?.['default'] !== undefined)
+    yield 'provider and providers.default are both given: keep one';
+}
+
+const isCount = (value: number): boolean => Number.isFinite(value) && value >= 1;
+
+function ownName(): string {
+  const host = hostname().replace(/[^A-Za-z0-9.-]/g, '-').replace(/^[^A-Za-z0-9]+/, '').slice(0, 60);
+  return `${host === '' ? 'host' : host}-${process.pid}-${randomBytes(2).toString('hex')}`;
+}

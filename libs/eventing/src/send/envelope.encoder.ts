@@ -1,0 +1,55 @@
+import type { Envelope } from '../envelope/envelope.js';
+import { checkHeaderBytes } from '../envelope/event.headers.js';
+import { EventingError } from '../errors/eventing.error.js';
+import type { OutgoingMessage } from '../provider/event-provider.js';
+import type { EventDescriptor } from '../registry/event.descriptor.js';
+import type { Validated } from '../wire/body.validator.js';
+import type { WireBinding } from '../wire/wire-format.js';
+
+/**
+ * Validates and serializes. What does not satisfy its class, does not fit or has no bytes never leaves the process.
+ * A promise only where the event's rules are asynchronous. Throws (or rejects with) the coded error.
+ */
+export function encodeEnvelope(
+  envelope: Envelope,
+  event: EventDescriptor,
+  binding: WireBinding,
+  maxBodyBytes: number,
+): OutgoingMessage | Promise<OutgoingMessage> {
+  const write = (result: Validated): OutgoingMessage => {
+    if (result.problems !== undefined)
+      throw new EventingError(
+        'EVT_INVALID_EVENT',
+        `${event.type.name} is not valid and was not sent: ${result.problems.join('; ')}.`,
+      );
+    const body = serialize(result.body, event);
+    if (body.byteLength > maxBodyBytes)
+      throw new EventingError(
+        'EVT_BODY_TOO_LARGE',
+        `${event.type.name} takes ${body.byteLength} bytes, ${maxBodyBytes} may travel: send a reference to what is large, or raise maxBodyBytes.`,
+      );
+    checkHeaderBytes(envelope.headers, event.type.name);
+    return {
+      id: envelope.id,
+      channel: event.channel,
+      key: envelope.key,
+      headers: event.wire.encode(envelope, event.serializer.contentType, envelope.headers, binding),
+      body,
+      time: envelope.time,
+      durable: event.durable,
+    };
+  };
+  const result = event.validator(envelope.body);
+  return result instanceof Promise ? result.then(write) : write(result);
+}
+
+function serialize(body: object, event: EventDescriptor): Uint8Array {
+  try {
+    return event.serializer.serialize(body, event);
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new EventingError('EVT_UNSERIALIZABLE', `${event.type.name} cannot be written as ${event.serializer.contentType}: ${why}.`, {
+      cause,
+    });
+  }
+}

@@ -1,0 +1,13 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  oxc: { decorator: { legacy: true, emitDecoratorMetadata: true } },
+  resolve: { tsconfigPaths: true },
+  test: {
+    include: ['{libs,apps,test,benchmarks}/**/*.spec.ts'],
+    setupFiles: ['reflect-metadata'],
+    // Importing Nest costs half a second a file: share it. No module of ours keeps mutable state, so nothing leaks.
+    isolate: false,
+    maxWorkers: 2,
+  },
+});
