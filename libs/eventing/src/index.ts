@@ -31,9 +31,7 @@ export type { DecodedMessage, WireAttributes, WireBinding, WireFormat } from './
 
 export type * from './provider/event-provider.js';
 export type { Abilities } from './provider/abilities.js';
-export { memory } from './memory/memory.provider.js';
-export { MemoryBroker } from './memory/memory.broker.js';
-export type { MemoryOptions } from './memory/memory.options.js';
+export * from './memory/index.js';
 
 export type { RetryOptions } from './receive/retry.policy.js';
 export type { DeadLetter, DeadLetterReason } from './dead-letters/dead-letter.js';

@@ -20,6 +20,7 @@ export function deadLetterOf(given: {
   readonly now: number;
 }): DeadLetter {
   const { delivery, message, failure } = given;
+  // Whoever threw it may have put anything into its fields.
   const { error } = failure;
   return {
     id: createHash('sha256')
@@ -31,10 +32,10 @@ export function deadLetterOf(given: {
     channel: delivery.channel,
     reason: failure.reason,
     error: {
-      name: error.name,
+      name: String(error.name),
       ...(error instanceof EventingError ? { code: error.code } : {}),
-      message: error.message.slice(0, MAX_MESSAGE),
-      ...(error.stack === undefined ? {} : { stack: error.stack.slice(0, MAX_STACK) }),
+      message: String(error.message).slice(0, MAX_MESSAGE),
+      ...(typeof error.stack === 'string' ? { stack: error.stack.slice(0, MAX_STACK) } : {}),
     },
     attempts: given.attempts,
     firstFailedAt: given.firstFailedAt,

@@ -64,11 +64,13 @@ export class DeadLetters {
       },
     ]);
     const failure = failures[0];
-    if (failure !== undefined)
-      throw new EventingError('EVT_PUBLISH_FAILED', `Dead letter ${found.id} was not redriven to ${found.listener}: ${failure.error.message}`, {
+    if (failure !== undefined) {
+      const code = failure.error instanceof EventingError ? failure.error.code : 'EVT_PUBLISH_FAILED';
+      throw new EventingError(code, `Dead letter ${found.id} was not redriven to ${found.listener}: ${failure.error.message}`, {
         cause: failure.error,
         indeterminate: failure.indeterminate,
       });
+    }
     await host.provider.deadLetters.remove([found.id]);
     return found;
   }

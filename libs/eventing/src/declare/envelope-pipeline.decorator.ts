@@ -25,6 +25,6 @@ export interface EnvelopePipeline {
 export function EnvelopePipeline(): ClassDecorator {
   return (type) => {
     metadata.setPipeline(type);
-    Injectable()(type);
+    if (!metadata.isInjectable(type)) Injectable()(type);
   };
 }

@@ -63,6 +63,6 @@ export function EventListener(
   const declaration = { events: Array.isArray(events) ? (events as EventClass[]) : [events as EventClass], options };
   return (target: object, method?: string | symbol): void => {
     metadata.setListener(target, method, declaration);
-    if (typeof target === 'function') Injectable()(target);
+    if (typeof target === 'function' && !metadata.isInjectable(target)) Injectable()(target);
   };
 }

@@ -15,8 +15,9 @@ const parameter =
 /** The event itself: an instance of its class. */
 export const EventBody = (): ParameterDecorator => parameter((index) => ({ index, kind: 'body' }));
 
-/** One header, or `undefined` where it is not there. */
-export const EventHeader = (name: string): ParameterDecorator => parameter((index) => ({ index, kind: 'header', name }));
+/** One header, or `undefined` where it is not there. Names are lower-case on the wire, so any case finds it. */
+export const EventHeader = (name: string): ParameterDecorator =>
+  parameter((index) => ({ index, kind: 'header', name: name.toLowerCase() }));
 
 /** The whole envelope. */
 export const EventEnvelope = (): ParameterDecorator => parameter((index) => ({ index, kind: 'envelope' }));

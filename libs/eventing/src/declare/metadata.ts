@@ -17,6 +17,9 @@ const LISTENER = Symbol.for('nestjs-eventing:listener');
 const PIPELINE = Symbol.for('nestjs-eventing:pipeline');
 const PARAMETERS = Symbol.for('nestjs-eventing:parameters');
 
+/** Nest's own mark of `@Injectable()`. */
+const INJECTABLE = '__injectable__';
+
 /** The only file that touches `Reflect`. Everything is read from the class itself, so that nothing is inherited by accident. */
 export const metadata = {
   setEvent: (type: object, options: EventOptions): void => Reflect.defineMetadata(EVENT, options, type),
@@ -31,6 +34,9 @@ export const metadata = {
       method === undefined ? Reflect.getOwnMetadata(LISTENER, target) : Reflect.getMetadata(LISTENER, target, method);
     return found as ListenerDeclaration | undefined;
   },
+
+  /** Decorated by `@Injectable()` already, perhaps with a scope, which a second one would take off. */
+  isInjectable: (type: object): boolean => Reflect.hasMetadata(INJECTABLE, type),
 
   setPipeline: (type: object): void => Reflect.defineMetadata(PIPELINE, true, type),
   isPipeline: (type: object): boolean => Reflect.getOwnMetadata(PIPELINE, type) === true,

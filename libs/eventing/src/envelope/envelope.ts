@@ -29,7 +29,7 @@ export class Envelope<T extends object = object> {
   readonly attempt: number;
   /** True while a listener reads the past again. */
   readonly isReplay: boolean;
-  readonly #abort: AbortSource | undefined;
+  #abort: AbortSource | undefined;
 
   constructor(
     fields: WireAttributes,
@@ -58,7 +58,8 @@ export class Envelope<T extends object = object> {
 
   /** Aborts when the attempt has timed out, when the event moves to another process, and when draining ends. */
   get signal(): AbortSignal {
-    return this.#abort?.signal ?? NEVER;
+    this.#abort ??= new AbortSource();
+    return this.#abort.signal;
   }
 }
 
@@ -80,5 +81,3 @@ export class AbortSource {
     this.#controller?.abort(this.#reason);
   }
 }
-
-const NEVER = new AbortController().signal;

@@ -43,9 +43,14 @@ export class EventHeaders {
       this.#values?.delete(name);
       return this;
     }
-    checkHeader(name, value);
-    (this.#values ??= new Map()).set(name, value);
-    return this;
+    checkName(name);
+    return this.#put(name, value);
+  }
+
+  /** For the kernel: as `set`, and takes the trace too, which only the context hands on. */
+  inherit(name: string, value: string): void {
+    if (!isTraceHeader(name)) checkName(name);
+    this.#put(name, value);
   }
 
   delete(name: string): boolean {
@@ -63,6 +68,12 @@ export class EventHeaders {
   toJSON(): Record<string, string> {
     return Object.fromEntries(this.entries());
   }
+
+  #put(name: string, value: string): this {
+    checkValue(name, value);
+    (this.#values ??= new Map()).set(name, value);
+    return this;
+  }
 }
 
 const EMPTY: ReadonlyMap<string, string> & { entries(): IterableIterator<[string, string]> } = new Map();
@@ -71,11 +82,19 @@ export function isHeaderName(name: string): boolean {
   return NAME.test(name) && !RESERVED.test(name);
 }
 
-function checkHeader(name: string, value: unknown): void {
+/** The trace context of W3C: handed on by the context, set by nobody else. */
+export function isTraceHeader(name: string): boolean {
+  return name === 'traceparent' || name === 'tracestate';
+}
+
+function checkName(name: string): void {
   if (!NAME.test(name))
     throw new EventingError('EVT_INVALID_HEADER', `Header "${name.slice(0, 140)}" cannot travel: use a-z, 0-9, ".", "_" and "-".`);
   if (RESERVED.test(name))
     throw new EventingError('EVT_INVALID_HEADER', `Header "${name}" is reserved: choose another name.`);
+}
+
+function checkValue(name: string, value: unknown): void {
   if (typeof value !== 'string' || !value.isWellFormed() || value.includes(NUL))
     throw new EventingError('EVT_INVALID_HEADER', `Header "${name}" must be well-formed text without NUL: encode it first.`);
 }

@@ -108,6 +108,11 @@ export class MemoryBroker {
     });
   }
 
+  /** @internal See `DeliveryScheduler.breath`. */
+  breath(): Promise<void> | undefined {
+    return this.parts.scheduler.breath();
+  }
+
   /** @internal The position is fixed, and nothing is delivered yet, when it returns. */
   subscribe(
     subscription: Subscription,
@@ -147,7 +152,7 @@ export class MemoryBroker {
     this.line.cut();
     this.updateGate();
     const cause = new EventingError('EVT_CONNECTION', 'the in-memory broker was disconnected: faults.disconnect()');
-    for (const connection of [...this.connections]) connection.lose(cause);
+    for (const connection of this.connections) connection.lose(cause);
   }
 
   private connect(): void {
@@ -155,7 +160,7 @@ export class MemoryBroker {
     // Who waits comes first: a publish made from onStatus() must not overtake one that has waited.
     this.line.mend();
     this.updateGate();
-    for (const connection of [...this.connections]) connection.notify('connected');
+    for (const connection of this.connections) connection.notify('connected');
   }
 
   private crash(instance: string): void {

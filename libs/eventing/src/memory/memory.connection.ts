@@ -35,7 +35,11 @@ export class MemoryConnection {
 
   async publish(messages: readonly OutgoingMessage[]): Promise<readonly PublishFailure[]> {
     if (this.end !== undefined) throw this.ended();
-    return this.broker.line.up ? this.broker.store(messages, this.context.service) : this.publishLater(messages);
+    if (!this.broker.line.up) return this.publishLater(messages);
+    const failures = this.broker.store(messages, this.context.service);
+    const breath = this.broker.breath();
+    if (breath !== undefined) await breath;
+    return failures;
   }
 
   async subscribe(subscription: Subscription, subscriber: Subscriber): Promise<SubscriptionHandle> {
@@ -56,7 +60,7 @@ export class MemoryConnection {
 
   /** The broker is away. */
   lose(cause: EventingError): void {
-    for (const member of [...this.members]) member.disconnect();
+    for (const member of this.members) member.disconnect();
     this.notify('disconnected', cause);
   }
 
@@ -68,8 +72,8 @@ export class MemoryConnection {
     if (this.end !== undefined) return;
     this.end = end;
     this.broker.detach(this);
-    for (const giveUp of [...this.waiting]) giveUp(this.ended());
-    for (const member of [...this.members]) member.leave(end === 'crashed');
+    for (const giveUp of this.waiting) giveUp(this.ended());
+    for (const member of this.members) member.leave(end === 'crashed');
   }
 
   private async reachable(): Promise<void> {
@@ -103,7 +107,7 @@ export class MemoryConnection {
         try {
           resolve(fn());
         } catch (error) {
-          reject(error as Error);
+          reject(error);
         }
       });
       giveUp = (error) => {

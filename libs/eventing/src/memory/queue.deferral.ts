@@ -10,8 +10,9 @@ export class DeferredMessages {
     return this.timers.size;
   }
 
-  /** Calls `comeBack` once, not before `notBefore` (milliseconds since 1970), and never in this call. */
+  /** Calls `comeBack` once, not before `notBefore` (milliseconds since 1970); in this call, if that has passed. */
   add(notBefore: number, comeBack: () => void): void {
+    if (this.clock.now() >= notBefore) return comeBack();
     const fire = (): void => {
       // A timer can be early: a clock that was set back, or a wait longer than a timer can hold.
       if (this.clock.now() < notBefore) {

@@ -39,8 +39,8 @@ export class QueueMember implements SubscriptionHandle {
     if (!this.scheduled && !this.paused) this.scheduler.schedule(this);
   }
 
-  /** Delivers at most `limit` messages; how many it were. */
-  pump(limit: number): number {
+  /** Delivers at most `limit` messages. */
+  pump(limit: number): void {
     let delivered = 0;
     while (delivered < limit && !this.paused && this.scheduler.open) {
       const partition = this.ready.shift();
@@ -57,7 +57,6 @@ export class QueueMember implements SubscriptionHandle {
       }
       partition.wake();
     }
-    return delivered;
   }
 
   /** Takes partitions away; resolves when they are let go. See `QueuePartition.hold` for `lost`. */
@@ -101,12 +100,13 @@ export class QueueMember implements SubscriptionHandle {
   private drained(sources: readonly string[]): Promise<void> {
     return new Promise((resolve) => {
       const timer = this.context.clock.setTimeout(resolve, this.context.rebalanceDrain);
-      const done = (): void => {
+      const end = (): void => {
         timer.cancel();
         resolve();
       };
       // An async call, so that a revoked() that throws counts as done, as one that rejects does.
-      void (async () => this.subscriber.revoked(sources))().then(done, done);
+      const revoke = async (): Promise<void> => this.subscriber.revoked(sources);
+      void this.scheduler.detached(revoke).then(end, end);
     });
   }
 }

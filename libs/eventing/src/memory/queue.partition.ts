@@ -88,7 +88,7 @@ export class QueuePartition {
         try {
           this.queue.bury(settlement.letter);
         } catch (error) {
-          return Promise.reject(error as Error);
+          return Promise.reject(error);
         }
         this.queue.forget(delivery.stored);
         this.finish(delivery);
@@ -162,7 +162,6 @@ export class QueuePartition {
       const lost = crashed && delivery.state === DELIVERED;
       this.waiting.unshift(delivery.again(delivery.attempt + (lost ? 1 : 0)));
     }
-    this.firstSlot += this.window.size;
     this.window.clear();
     this.released.length = 0;
   }

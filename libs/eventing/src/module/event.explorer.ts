@@ -90,7 +90,11 @@ function listenerOf(
   const instance = staticInstance(wrapper, label) as Record<string, (...args: unknown[]) => unknown>;
   return {
     label,
-    events: declaration.events.map((event) => registry.describe(event)),
+    events: declaration.events.map((event) => {
+      if (typeof event === 'function') return registry.describe(event);
+      const text = `${label} listens to ${String(event)}, which is no class: look for files that import each other in a circle.`;
+      throw new EventingError('EVT_NOT_AN_EVENT', text);
+    }),
     options: declaration.options,
     invoke: invoker(instance, called, metadata.parameters(type.prototype, called)),
   };
@@ -135,7 +139,7 @@ function arrange(found: readonly Found[], order: readonly PipelineClass[], probl
   const listed = order.flatMap((type) => {
     const pipeline = found.find((candidate) => candidate.type === type);
     if (pipeline !== undefined) return [pipeline];
-    const text = `EventingModule: pipelines names ${type.name}, which no module provides as an @EnvelopePipeline().`;
+    const text = `EventingModule: pipelines names ${(type as PipelineClass | undefined)?.name ?? 'undefined'}, which no module provides as an @EnvelopePipeline().`;
     problems.push(new EventingError('EVT_INVALID_OPTIONS', text));
     return [];
   });

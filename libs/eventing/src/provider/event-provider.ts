@@ -37,10 +37,12 @@ export interface EventProvider {
   publish(messages: readonly OutgoingMessage[]): Promise<readonly PublishFailure[]>;
 
   /**
-   * Begins to deliver. Resolves when the position is fixed: whatever is published after that reaches the subscription.
+   * Begins to deliver. Resolves when the position is fixed: whatever is published after that reaches the subscription. A
+   * backlog may be delivered before that.
    *
    * - Subscriptions of different names each get a copy; the same name in several processes competes for them.
-   * - `perProcess`: each process gets each message, from now on, and leaves nothing behind when it ends.
+   * - `perProcess`: each process gets each message, from now on (or from `from`, if it says otherwise), and leaves nothing
+   *   behind when it ends.
    * - `durable`: the position (or queue) outlives the process.
    * - At most `window` messages of one source are delivered and not yet settled. There is no other queue that grows.
    * - A message that is not settled when its process dies comes back, to this or another member.
@@ -110,7 +112,7 @@ export interface OutgoingMessage {
   /** Milliseconds since 1970. */
   readonly time: number;
   readonly durable: boolean;
-  /** Only the subscription of this name gets it, and no other (a redriven dead letter). */
+  /** Only the subscription of this name gets it, and no other (a redriven dead letter); in all processes, if per process. */
   readonly to?: string;
 }
 
@@ -150,8 +152,9 @@ export interface Subscriber {
   /** Takes one message. Returns at once and never throws; `settle` follows in any order. */
   deliver(delivery: Delivery): void;
   /**
-   * These sources move to another process. Resolves when no listener works on them any more, or at `rebalanceDrain`. The
-   * provider awaits it before it lets go, as far as the broker allows, and ignores settlements of those sources afterwards.
+   * These sources move to another process, or the connection that owned them is gone. Resolves when no listener works on
+   * them any more, or at `rebalanceDrain`. The provider awaits it before it lets go, as far as the broker allows, and ignores
+   * settlements of those sources afterwards.
    */
   revoked(sources: readonly string[]): Promise<void>;
 }
@@ -164,7 +167,7 @@ export interface SubscriptionHandle {
   stop(): Promise<void>;
 }
 
-/** One message on its way to a listener. */
+/** One message on its way to a listener. Its fields may be getters: read them, do not spread it. */
 export interface Delivery {
   readonly channel: string;
   /** The ordering key: messages of one channel and key run one after the other. */
@@ -184,8 +187,8 @@ export interface Delivery {
   readonly notBefore?: number;
   /**
    * Tells what becomes of it; the first call counts. `accept` returns at once and is confirmed in batches: a crash before
-   * that repeats the message, none is ever confirmed past one that is not settled. The others resolve when the message is
-   * safe in its new place; if they reject, the message is as unsettled as before.
+   * that repeats the message. A message that is not settled is never lost by the settlement of a later one. The others
+   * resolve when the message is safe in its new place; if they reject, the message is as unsettled as before.
    */
   settle(settlement: Settlement): Promise<void> | void;
 }

@@ -10,6 +10,7 @@ export class ProviderHost {
   /** Bytes of the largest body that may be sent: what the application allows and the provider can. */
   readonly maxBodyBytes: number;
   #connecting: Promise<void> | undefined;
+  #stopped: EventingError | undefined;
   #status: 'connected' | 'disconnected' = 'disconnected';
 
   constructor(
@@ -47,6 +48,7 @@ export class ProviderHost {
    * initializes would otherwise wait for a start that waits for it.
    */
   connect(): Promise<void> {
+    if (this.#stopped !== undefined) return Promise.reject(this.#stopped);
     this.#connecting ??= this.provider.start(this.channels(this.name)).then(() => this.buffer.connect(this.provider));
     // Whoever awaits the promise sees the failure; here it only must not count as unhandled.
     this.#connecting.catch((error: unknown) => {
@@ -59,9 +61,9 @@ export class ProviderHost {
   /** Publishes what was sent, at most for `milliseconds`, refuses the rest, and closes the connections. */
   async stop(flush: (open: Promise<void>) => Promise<void>): Promise<void> {
     if (this.#connecting !== undefined) await flush(this.buffer.flushed());
-    this.buffer.close(
-      new EventingError('EVT_NOT_RUNNING', `The application is shutting down: nothing is sent to "${this.name}" any more.`),
-    );
+    const text = `The application is shutting down: nothing is sent to "${this.name}" any more.`;
+    this.#stopped = new EventingError('EVT_NOT_RUNNING', text);
+    this.buffer.close(this.#stopped);
     await this.provider.stop();
   }
 }

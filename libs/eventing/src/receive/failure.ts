@@ -17,13 +17,31 @@ export class Failure {
 
   /** What a listener or pipeline threw. */
   static thrown(value: unknown): Failure {
-    const error =
-      value instanceof Error ? value : new Error(`A ${typeof value} was thrown: ${String(value).slice(0, 500)}`);
+    const error = value instanceof Error ? value : new Error(`A ${typeof value} was thrown: ${textOf(value).slice(0, 500)}`);
     return error instanceof RejectEvent ? new Failure('rejected', error, true) : new Failure('failed', error, false);
   }
 
   static timedOut(listener: string, milliseconds: number, cause?: unknown): Failure {
     const message = `${listener} did not return within ${milliseconds} ms: heed envelope.signal, or raise its timeout.`;
     return new Failure('failed', new EventingError('EVT_LISTENER_TIMEOUT', message, { cause }), false);
+  }
+
+  static expired(event: string, at: number): Failure {
+    const message = `"${event}" expired at ${new Date(at).toISOString()}: give it a longer expiresIn, or handle more at one time.`;
+    return Failure.of('expired', 'EVT_EXPIRED', message);
+  }
+
+  static crashed(listener: string, event: string, attempts: number): Failure {
+    const message = `The process died at each of ${attempts} attempts of ${listener} at "${event}": see what it does to the process.`;
+    return Failure.of('crashed', 'EVT_CRASH_LOOP', message);
+  }
+}
+
+/** Whatever it is: an object without a prototype, or one whose toString() throws, has no text. */
+function textOf(value: unknown): string {
+  try {
+    return String(value);
+  } catch {
+    return 'it has no text';
   }
 }

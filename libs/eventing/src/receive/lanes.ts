@@ -5,16 +5,13 @@ export interface LaneJob {
   nextInLane: LaneJob | undefined;
 }
 
-interface Lane<J> {
-  last: J;
-}
-
 /**
  * Who runs when: one key in order, different keys side by side, at most `concurrency` executing. A job holds its lane from
  * its turn until `finish`, also while it is `yield`ed (in back-off, waiting for its time) and takes no place.
  */
 export class Lanes<J extends LaneJob> {
-  readonly #lanes = new Map<string, Lane<J>>();
+  /** The last job of each lane. */
+  readonly #lanes = new Map<string, J>();
   #ready: J[] = [];
   #head = 0;
   #executing = 0;
@@ -32,13 +29,12 @@ export class Lanes<J extends LaneJob> {
   /** Queues a job; runs it, and others, if there is room. */
   add(job: J): void {
     if (job.lane !== undefined) {
-      const lane = this.#lanes.get(job.lane);
-      if (lane !== undefined) {
-        lane.last.nextInLane = job;
-        lane.last = job;
+      const last = this.#lanes.get(job.lane);
+      this.#lanes.set(job.lane, job);
+      if (last !== undefined) {
+        last.nextInLane = job;
         return;
       }
-      this.#lanes.set(job.lane, { last: job });
     }
     this.#ready.push(job);
     this.#pump();

@@ -7,7 +7,7 @@ export interface RetryOptions {
   readonly delay?: number;
   /** What each further delay is multiplied by. @default 2 */
   readonly factor?: number;
-  /** Longest delay in milliseconds. @default 30000 */
+  /** Longest delay in milliseconds, before up to a fifth is added by chance. @default 30000 */
   readonly maxDelay?: number;
   /**
    * True: a failed event goes to the service's retry address and others overtake it. False: it holds its lane.
@@ -52,7 +52,8 @@ export class RetryPolicy {
   /** Milliseconds to wait after the attempt of this number failed; `undefined` when it was the last. Jitter only adds. */
   delayAfter(attempt: number, random: () => number = Math.random): number | undefined {
     if (attempt >= this.attempts) return undefined;
-    const delay = Math.min(this.#delay * this.#factor ** (attempt - 1), this.#maxDelay);
-    return Math.round(delay * (1 + JITTER * random()));
+    // The power may be infinite, and infinitely often nothing is no number.
+    const factor = Math.min(this.#factor ** (attempt - 1), Number.MAX_VALUE);
+    return Math.ceil(Math.min(this.#delay * factor, this.#maxDelay) * (1 + JITTER * random()));
   }
 }

@@ -1,5 +1,4 @@
 import type { Clock } from '../clock.js';
-import { deadLetterOf } from '../dead-letters/dead-letter.factory.js';
 import { EventingError } from '../errors/eventing.error.js';
 import type { Delivery, EventProvider, ProviderLogger, Settlement, Subscriber } from '../provider/event-provider.js';
 import type { EventRegistry } from '../registry/event.registry.js';
@@ -9,13 +8,13 @@ import { DeliveryJob } from './delivery.job.js';
 import { Failure } from './failure.js';
 import { Lanes } from './lanes.js';
 import { MessageReader } from './message.reader.js';
+import { OpenJobs } from './open.jobs.js';
 import { LONGEST_HOLD } from './retry.policy.js';
+import { Settler } from './settler.js';
 import { TimeoutWatch } from './timeout.watch.js';
 
 /** An event not due for longer than this is given back to a provider that can keep it. Milliseconds. */
 const WORTH_DEFERRING = 1000;
-/** Pauses between tries to settle while the provider cannot. Milliseconds. */
-const SETTLE_AGAIN = 1000;
 
 export interface RunnerOptions {
   readonly service: string;
@@ -37,56 +36,53 @@ export interface RunnerOptions {
  * becomes of the message. The retry rule of `docs/retries-and-dead-letters.md` lives here.
  */
 export class SubscriptionRunner implements Subscriber {
-  readonly #jobs = new Set<DeliveryJob>();
+  readonly #open: OpenJobs;
   readonly #lanes: Lanes<DeliveryJob>;
   readonly #watch: TimeoutWatch<DeliveryJob>;
   readonly #reader: MessageReader;
+  readonly #settler: Settler;
   readonly #manyChannels: boolean;
-  readonly #waiters = new Set<() => void>();
   #draining = false;
   /** Deliveries passed over because nobody here asked for their type. */
   skipped = 0;
 
   constructor(private readonly options: RunnerOptions) {
     const { listeners, clock } = options;
-    const concurrency = Math.max(...listeners.map((listener) => listener.concurrency));
-    this.#lanes = new Lanes(concurrency, (job) => this.#turn(job));
-    this.#watch = new TimeoutWatch(clock, (job) => this.#late(job));
+    this.#open = new OpenJobs(clock);
+    this.#lanes = new Lanes(Math.max(...listeners.map((listener) => listener.concurrency)), (job) => this.#turn(job));
+    this.#watch = new TimeoutWatch(clock, this.#open, (job) => this.#late(job));
     this.#reader = new MessageReader(options.registry, listeners, options.provider.binding, options.maxBodyBytes);
+    this.#settler = new Settler(options);
     this.#manyChannels = new Set(listeners.flatMap((listener) => listener.events.map((event) => event.channel))).size > 1;
   }
 
   /** Deliveries that are not settled. */
   get open(): number {
-    return this.#jobs.size;
+    return this.#open.size;
   }
 
   deliver(delivery: Delivery): void {
     const { key } = delivery;
-    const lane = key === undefined || !this.#manyChannels ? key : `${delivery.channel}\n${key}`;
-    const job = new DeliveryJob(delivery, lane);
-    if (this.#draining) {
-      this.#settleAside(job, { kind: 'release' });
-      return;
-    }
-    this.#jobs.add(job);
+    const job = new DeliveryJob(delivery, key === undefined || !this.#manyChannels ? key : `${delivery.channel}\n${key}`);
+    if (this.#draining) return this.#settler.release(job);
+    this.#open.add(job);
     this.#lanes.add(job);
   }
 
-  revoked(sources: readonly string[]): Promise<void> {
+  async revoked(sources: readonly string[]): Promise<void> {
     const lost = new Set(sources);
-    return this.#empty((job) => lost.has(job.delivery.source), this.options.rebalanceDrain, false);
+    await this.#empty((job) => lost.has(job.delivery.source), this.options.rebalanceDrain, () => undefined);
   }
 
   /** Takes nothing new, releases what waits, and waits (at most `milliseconds`) for listeners that are executing. */
   async drain(milliseconds: number): Promise<void> {
     this.#draining = true;
-    await this.#empty(() => true, milliseconds, true);
+    await this.#empty(() => true, milliseconds, (job) => this.#settler.release(job));
     this.#watch.stop();
   }
 
   #turn(job: DeliveryJob): void {
-    if (job.state === 'gone') return this.#lanes.finish(job, true);
+    if (job.state === 'gone') return this.#done(job, true);
     job.state = 'executing';
     const { delivery } = job;
     const read = (job.read ??= this.#reader.identify(delivery));
@@ -98,40 +94,32 @@ export class SubscriptionRunner implements Subscriber {
     const { message, listener, event } = read;
     const due = Math.max(message.notBefore ?? 0, delivery.notBefore ?? 0);
     if (due > 0 && due > this.options.clock.now()) return this.#wait(job, listener, due);
-    if (message.expiresAt !== undefined && message.expiresAt <= this.options.clock.now()) {
-      const text = `"${message.name}" expired at ${new Date(message.expiresAt).toISOString()}: send it with a longer expiresIn, or add consumers.`;
-      return this.#reject(job, Failure.of('expired', 'EVT_EXPIRED', text), job.attempt - 1);
-    }
-    if (job.attempt > listener.retry.attempts) {
-      const text = `The process died at each of ${listener.retry.attempts} attempts of ${listener.label}: see what it does with "${message.name}".`;
-      return this.#reject(job, Failure.of('crashed', 'EVT_CRASH_LOOP', text), job.attempt - 1);
-    }
+    if (message.expiresAt !== undefined && message.expiresAt <= this.options.clock.now())
+      return this.#reject(job, Failure.expired(message.name, message.expiresAt), job.attempt - 1);
+    if (job.attempt > listener.retry.attempts)
+      return this.#reject(job, Failure.crashed(listener.label, message.name, listener.retry.attempts), job.attempt - 1);
     const body = this.#reader.body(message, event);
     if (body instanceof Promise) void body.then((value) => this.#run(job, listener, value));
     else this.#run(job, listener, body);
   }
 
   #run(job: DeliveryJob, listener: ListenerDescriptor, body: object): void {
-    if (job.state === 'gone') return this.#done(job, true);
+    if (job.state === 'gone' || job.read?.kind !== 'wanted') return this.#done(job, true);
     if (body instanceof Failure) return this.#reject(job, body, 0);
-    if (job.read?.kind !== 'wanted') return;
     if (listener.guarantee === 'at-most-once') void job.delivery.settle({ kind: 'accept' });
     const run = ++job.run;
-    job.timedOut = false;
     const outcome = this.options.attempts.run(job, job.read.message, body, listener);
     if (outcome === undefined) return this.#accept(job);
     if (outcome instanceof Failure) return this.#failed(job, listener, outcome);
+    job.timedOut = false;
     job.deadline = this.options.clock.now() + listener.timeout;
-    this.#watch.add(job);
+    this.#watch.expect(job.deadline);
     outcome.then(
       () => {
-        if (job.run !== run) return;
-        this.#watch.remove(job);
-        this.#accept(job);
+        if (job.run === run) this.#accept(job);
       },
       (error: unknown) => {
         if (job.run !== run) return;
-        this.#watch.remove(job);
         const failure = job.timedOut ? Failure.timedOut(listener.label, listener.timeout, error) : Failure.thrown(error);
         this.#failed(job, listener, failure);
       },
@@ -143,38 +131,39 @@ export class SubscriptionRunner implements Subscriber {
     if (job.read?.kind !== 'wanted') return;
     const { listener } = job.read;
     const failure = Failure.timedOut(listener.label, listener.timeout);
-    if (!job.timedOut) {
-      job.timedOut = true;
-      job.abort?.abort(failure.error);
-      job.deadline += listener.timeoutGrace;
-      this.#watch.add(job);
-      return;
+    if (job.timedOut) {
+      job.run++;
+      return this.#failed(job, listener, failure);
     }
-    job.run++;
-    this.#failed(job, listener, failure);
+    job.timedOut = true;
+    job.deadline += listener.timeoutGrace;
+    job.abort?.abort(failure.error);
   }
 
   #accept(job: DeliveryJob): void {
-    if (job.state !== 'gone') void job.delivery.settle({ kind: 'accept' });
+    if (job.state !== 'gone') void job.delivery.settle(ACCEPT);
     this.#done(job, true);
   }
 
   #failed(job: DeliveryJob, listener: ListenerDescriptor, failure: Failure): void {
+    job.deadline = 0;
     if (job.state === 'gone') return this.#done(job, true);
-    if (listener.guarantee === 'at-most-once') return this.#mourn(job, listener, failure);
+    if (listener.guarantee === 'at-most-once') {
+      this.#settler.say('error', job, `${listener.label} failed and is not called again (at-most-once)`, failure.error);
+      this.#settler.mourn(job, failure);
+      return this.#done(job, true);
+    }
     const now = this.options.clock.now();
     job.firstFailedAt ??= now;
     const delay = failure.final ? undefined : listener.retry.delayAfter(job.attempt);
     if (delay === undefined) return this.#reject(job, failure, job.attempt);
-    this.#say('warn', job, `${listener.label} failed at attempt ${job.attempt} of ${listener.retry.attempts}, again in ${delay} ms`, failure.error);
+    const movable = this.#movable(job, listener, delay);
+    if (!movable && now + delay - job.firstFailedAt > LONGEST_HOLD) return this.#reject(job, failure, job.attempt);
+    const text = `${listener.label} failed at attempt ${job.attempt} of ${listener.retry.attempts}, again in ${delay} ms`;
+    this.#settler.say('warn', job, text, failure.error);
     job.attempt++;
-    if (this.#movable(job, listener, delay))
-      return this.#settle(job, { kind: 'defer', notBefore: now + delay, attempt: job.attempt });
-    if (now + delay - job.firstFailedAt > LONGEST_HOLD) return this.#reject(job, failure, job.attempt - 1);
-    if (this.#draining) {
-      this.#settleAside(job, { kind: 'release' });
-      return this.#done(job, true);
-    }
+    if (movable) return this.#move(job, { kind: 'defer', notBefore: now + delay, attempt: job.attempt });
+    if (this.#draining) return this.#move(job, { kind: 'release' });
     this.#hold(job, now + delay);
   }
 
@@ -183,20 +172,19 @@ export class SubscriptionRunner implements Subscriber {
     const wait = due - this.options.clock.now();
     const fresh = job.delivery.notBefore === undefined;
     if (fresh && wait > WORTH_DEFERRING && this.#movable(job, listener, wait))
-      return this.#settle(job, { kind: 'defer', notBefore: due, attempt: job.attempt });
+      return this.#move(job, { kind: 'defer', notBefore: due, attempt: job.attempt });
     this.#hold(job, due);
   }
 
   #hold(job: DeliveryJob, until: number): void {
+    const { clock } = this.options;
     job.state = 'waiting';
-    job.timer = this.options.clock.setTimeout(
-      () => {
-        job.timer = undefined;
-        job.state = 'queued';
-        this.#lanes.again(job);
-      },
-      Math.max(0, until - this.options.clock.now()),
-    );
+    const again = (): void => {
+      job.timer = undefined;
+      job.state = 'queued';
+      this.#lanes.again(job);
+    };
+    job.timer = clock.setTimeout(again, Math.max(0, until - clock.now()));
     this.#lanes.yield();
   }
 
@@ -206,114 +194,53 @@ export class SubscriptionRunner implements Subscriber {
   }
 
   #reject(job: DeliveryJob, failure: Failure, attempts: number): void {
-    this.#say('error', job, `Dead letter (${failure.reason}) of ${this.options.name}`, failure.error);
-    this.#settle(job, { kind: 'reject', letter: this.#letter(job, failure, attempts) });
+    this.#settler.say('error', job, `Dead letter (${failure.reason}) of ${this.options.name}`, failure.error);
+    this.#move(job, { kind: 'reject', letter: this.#settler.letter(job, failure, attempts) });
   }
 
-  #letter(job: DeliveryJob, failure: Failure, attempts: number): ReturnType<typeof deadLetterOf> {
-    const { service, name, clock } = this.options;
-    const message = job.read === undefined ? undefined : job.read.message;
-    const now = clock.now();
-    const { delivery, firstFailedAt = now } = job;
-    return deadLetterOf({ service, listener: name, delivery, message, failure, attempts, firstFailedAt, now });
-  }
-
-  /** At most once: the message is settled already, so its letter is written on the side. */
-  #mourn(job: DeliveryJob, listener: ListenerDescriptor, failure: Failure): void {
-    this.#say('error', job, `${listener.label} failed, and is not called again (at-most-once)`, failure.error);
-    this.options.provider.deadLetters.append(this.#letter(job, failure, job.attempt)).catch((error: unknown) => {
-      this.#say('error', job, 'Its dead letter was lost', error);
-    });
-    this.#done(job, true);
-  }
-
-  /** Moves the message to its new place, again and again until it is safe there. Its lane waits, its place is given up. */
-  #settle(job: DeliveryJob, settlement: Settlement): void {
+  /** Its lane waits until it is safe in its new place; its room to execute is free at once. */
+  #move(job: DeliveryJob, settlement: Settlement): void {
     job.state = 'settling';
     this.#lanes.yield();
-    const go = (): void => {
-      if (job.state === 'gone') return this.#done(job, false);
-      let settled: Promise<void> | void;
-      try {
-        settled = job.delivery.settle(settlement);
-      } catch (error) {
-        settled = Promise.reject(error instanceof Error ? error : new Error(String(error)));
-      }
-      if (settled === undefined) return this.#done(job, false);
-      settled.then(
-        () => this.#done(job, false),
-        (error: unknown) => {
-          this.#say('error', job, `It could not be settled (${settlement.kind})`, error);
-          // Unsettled messages come back; there is no time left to try again.
-          if (this.#draining) return this.#done(job, false);
-          job.timer = this.options.clock.setTimeout(go, SETTLE_AGAIN);
-        },
-      );
-    };
-    go();
-  }
-
-  #settleAside(job: DeliveryJob, settlement: Settlement): void {
-    const failed = (error: unknown): void => this.#say('warn', job, `It could not be settled (${settlement.kind}); it comes back`, error);
-    try {
-      job.delivery.settle(settlement)?.catch(failed);
-    } catch (error) {
-      failed(error);
-    }
+    const abandoned = (): boolean => this.#draining || job.state === 'gone';
+    this.#settler.move(job, settlement, abandoned, () => this.#done(job, false));
   }
 
   #done(job: DeliveryJob, executing: boolean): void {
     job.state = 'gone';
-    this.#jobs.delete(job);
+    job.deadline = 0;
+    this.#open.remove(job);
     this.#lanes.finish(job, executing);
-    if (this.#waiters.size > 0) for (const look of [...this.#waiters]) look();
   }
 
-  /** Drops what only waits among the chosen jobs, and waits for those at work, at most `milliseconds`; then aborts them. */
-  #empty(chosen: (job: DeliveryJob) => boolean, milliseconds: number, release: boolean): Promise<void> {
+  /** Drops what only waits among the chosen jobs; those at work have `milliseconds` to finish, then they are aborted. */
+  async #empty(
+    chosen: (job: DeliveryJob) => boolean,
+    milliseconds: number,
+    dropped: (job: DeliveryJob) => void,
+  ): Promise<void> {
     const atWork: DeliveryJob[] = [];
-    for (const job of this.#jobs) {
-      if (!chosen(job)) continue;
+    for (const job of [...this.#open].filter(chosen)) {
       if (job.state === 'executing' || (job.state === 'settling' && job.timer === undefined)) {
         atWork.push(job);
         continue;
       }
-      const held = job.state === 'waiting' || job.state === 'settling';
+      dropped(job);
       job.timer?.cancel();
-      if (release) this.#settleAside(job, { kind: 'release' });
-      this.#jobs.delete(job);
-      job.state = 'gone';
-      // One that is queued is passed over when its turn comes: taking it out of the middle of a lane is not worth it.
-      if (held) this.#lanes.finish(job, false);
+      // One that is queued keeps its place in its lane and is passed over when its turn comes.
+      if (job.state === 'queued') {
+        job.state = 'gone';
+        this.#open.remove(job);
+      } else this.#done(job, false);
     }
-    return new Promise((resolve) => {
-      const end = (): void => {
-        this.#waiters.delete(look);
-        timer.cancel();
-        resolve();
-      };
-      const look = (): void => {
-        if (!atWork.some((job) => this.#jobs.has(job))) end();
-      };
-      const timer = this.options.clock.setTimeout(() => {
-        const error = new EventingError('EVT_NOT_RUNNING', `${this.options.name} had ${milliseconds} ms to finish: heed envelope.signal.`);
-        for (const job of atWork) {
-          if (!this.#jobs.delete(job)) continue;
-          // It keeps its lane until it returns or times out: its key must not run twice here, should it come back.
-          job.state = 'gone';
-          job.abort?.abort(error);
-        }
-        end();
-      }, milliseconds);
-      this.#waiters.add(look);
-      look();
-    });
-  }
-
-  #say(level: 'warn' | 'error', job: DeliveryJob, text: string, error: unknown): void {
-    const message = job.read?.message;
-    const what = message === undefined ? '' : ` "${message.name.slice(0, 200)}" ${message.id.slice(0, 100)} (correlation ${message.correlationId.slice(0, 100)})`;
-    const why = error instanceof Error ? error.message : String(error);
-    this.options.logger[level](`${text}:${what} at ${job.delivery.channel} ${job.delivery.position}: ${why}`);
+    const late = await this.#open.closed(atWork, milliseconds);
+    const text = `${this.options.name} had ${milliseconds} ms to finish and did not: heed envelope.signal.`;
+    for (const job of late) {
+      // It keeps its lane until it returns or times out: should its key come back, it must not run twice here.
+      job.state = 'gone';
+      job.abort?.abort(new EventingError('EVT_NOT_RUNNING', text));
+    }
   }
 }
+
+const ACCEPT: Settlement = { kind: 'accept' };

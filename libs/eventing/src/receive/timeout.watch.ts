@@ -1,47 +1,39 @@
 import type { Clock, Timer } from '../clock.js';
 
 /** Watches many deadlines with one timer: a timer for each event would cost more than most listeners do. */
-export class TimeoutWatch<J extends { deadline: number }> {
-  readonly #watched = new Set<J>();
+export class TimeoutWatch<J extends { readonly deadline: number }> {
   #timer: Timer | undefined;
   #armedFor = Infinity;
 
   constructor(
     private readonly clock: Clock,
+    /** Those that may be watched; a deadline of 0 means that nothing is expected of one. */
+    private readonly jobs: Iterable<J>,
+    /** Called for each whose deadline has come; it must move the deadline or set it to 0. */
     private readonly expired: (job: J) => void,
   ) {}
 
-  /** Calls `expired` once, when `job.deadline` (milliseconds since 1970) has come and it has not been removed. */
-  add(job: J): void {
-    this.#watched.add(job);
-    if (job.deadline < this.#armedFor) this.#arm(job.deadline);
-  }
-
-  remove(job: J): void {
-    this.#watched.delete(job);
-  }
-
-  stop(): void {
-    this.#timer?.cancel();
-    this.#armedFor = Infinity;
-    this.#watched.clear();
-  }
-
-  #arm(deadline: number): void {
+  /** Some job has this deadline now (milliseconds since 1970). */
+  expect(deadline: number): void {
+    if (deadline >= this.#armedFor) return;
     this.#timer?.cancel();
     this.#armedFor = deadline;
     this.#timer = this.clock.setTimeout(() => this.#look(), Math.max(0, deadline - this.clock.now()));
   }
 
-  // Jobs come and go without touching the timer; when it fires it looks who is still there and goes by the earliest.
+  stop(): void {
+    this.#timer?.cancel();
+    this.#armedFor = Infinity;
+  }
+
+  // Jobs come and go without touching the timer; when it fires it looks who is late, and goes by the earliest of the rest.
   #look(): void {
     this.#armedFor = Infinity;
     const now = this.clock.now();
-    const late = [...this.#watched].filter((job) => job.deadline <= now);
-    for (const job of late) this.#watched.delete(job);
+    const watched = [...this.jobs].filter((job) => job.deadline > 0);
+    for (const job of watched) if (job.deadline <= now) this.expired(job);
     let earliest = Infinity;
-    for (const job of this.#watched) earliest = Math.min(earliest, job.deadline);
-    if (earliest !== Infinity) this.#arm(earliest);
-    for (const job of late) this.expired(job);
+    for (const job of watched) if (job.deadline > 0) earliest = Math.min(earliest, job.deadline);
+    if (earliest !== Infinity) this.expect(earliest);
   }
 }

@@ -101,7 +101,13 @@ function keyReader(type: string, key: EventOptions['key']): (body: object) => st
       ? (key as (body: object) => unknown)
       : (body: object): unknown => (body as Record<string, unknown>)[key];
   return (body) => {
-    const value = read(body);
+    let value: unknown;
+    try {
+      value = read(body);
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : String(cause);
+      throw new EventingError('EVT_INVALID_EVENT', `The key of ${type} cannot be read: ${why}.`, { cause });
+    }
     if (typeof value === 'string') return value;
     if (value === undefined || value === null) return undefined;
     if (typeof value === 'number' || typeof value === 'bigint') return String(value);

@@ -13,6 +13,14 @@ export interface SubscriptionPlan {
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$/;
 
+/** What may be chosen where the type alone cannot hold a configuration file to it. */
+const CHOICES = {
+  guarantee: ['at-least-once', 'at-most-once', 'exactly-once'],
+  order: ['none', 'process', 'cluster'],
+  unknown: ['skip', 'dead-letter'],
+  from: ['first-subscription', 'earliest'],
+} as const;
+
 /** Resolves the options of a listener. @throws EventingError EVT_INVALID_LISTENER_OPTIONS */
 export function describeListener(definition: ListenerDefinition): ListenerDescriptor {
   const { label, events, options, invoke } = definition;
@@ -29,6 +37,14 @@ export function describeListener(definition: ListenerDefinition): ListenerDescri
     const value = options[option] ?? fallback;
     return Number.isSafeInteger(value) && value >= 1 ? value : refuse(`${option} ${value} must be a whole number of at least 1`);
   };
+  for (const [option, allowed] of Object.entries(CHOICES)) {
+    const value: unknown = options[option as keyof typeof CHOICES];
+    if (value === undefined || (allowed as readonly unknown[]).includes(value)) continue;
+    if (option !== 'from' || typeof value !== 'object') refuse(`${option} '${String(value)}' must be one of ${allowed.join(', ')}`);
+  }
+  const { from = 'first-subscription' } = options;
+  if (typeof from === 'object' && 'time' in from && !Number.isFinite(from.time))
+    refuse(`from.time ${from.time} must be milliseconds since 1970`);
   const stranger = events.find((event) => event.provider !== first.provider);
   if (stranger !== undefined)
     refuse(`${first.type.name} and ${stranger.type.name} live on different providers: write a listener for each`);
@@ -49,7 +65,7 @@ export function describeListener(definition: ListenerDefinition): ListenerDescri
     provider: first.provider,
     perProcess,
     durable: options.durable ?? !perProcess,
-    from: options.from ?? 'first-subscription',
+    from,
     concurrency: count('concurrency', 16),
     window: count('window', 256),
     timeout: count('timeout', 60_000),
@@ -63,7 +79,7 @@ export function describeListener(definition: ListenerDefinition): ListenerDescri
 }
 
 /** What listeners of one group must agree in: they are one consumer. */
-const SHARED = ['provider', 'durable', 'concurrency', 'window', 'order', 'guarantee'] as const;
+const SHARED = ['durable', 'concurrency', 'window', 'order', 'guarantee', 'unknown', 'from'] as const;
 
 /**
  * Gathers listeners into subscriptions. Problems are collected, not thrown: EVT_DUPLICATE_LISTENER, and
@@ -103,7 +119,7 @@ function* disagreements(
 ): Iterable<EventingError> {
   const error = (text: string): EventingError =>
     new EventingError('EVT_INVALID_LISTENER_OPTIONS', `${next.label} shares the group "${next.group}" with ${text}.`);
-  const option = SHARED.find((name) => first[name] !== next[name]);
+  const option = SHARED.find((name) => JSON.stringify(first[name]) !== JSON.stringify(next[name]));
   if (option !== undefined) yield error(`${first.label}, and they differ in "${option}": one group is one consumer`);
   if (next.perProcess || first.perProcess) yield error(`${first.label}: perProcess listeners cannot share one`);
   for (const member of members) {

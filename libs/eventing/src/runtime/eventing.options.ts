@@ -100,7 +100,7 @@ export function resolveOptions(options: EventingOptions, logger: ProviderLogger)
 function* check(resolved: ResolvedOptions, given: EventingOptions): Iterable<string> {
   for (const name of ['service', 'instance'] as const)
     if (typeof resolved[name] !== 'string' || !NAME.test(resolved[name]))
-      yield `${name} "${String(resolved[name])}" must be 1 to 100 of A-Z a-z 0-9 . _ -`;
+      yield `${name} "${resolved[name]}" must be 1 to 100 of A-Z a-z 0-9 . _ -`;
   const choices = { topology: ['create', 'check'], start: ['wait', 'background'] } as const;
   for (const name of ['topology', 'start'] as const)
     if (!(choices[name] as readonly string[]).includes(resolved[name])) yield `${name} must be one of ${choices[name].join(', ')}`;

@@ -43,13 +43,19 @@ export class EventingRuntime {
   readonly events: EventManager;
   readonly deadLetters: DeadLetters;
   readonly #hosts: ReadonlyMap<string, ProviderHost>;
+  readonly #hostByEvent = new Map<EventDescriptor, ProviderHost>();
   #found: Discovered | undefined;
   #running: Running[] = [];
   #announced: readonly ListenerAnnouncement[] = [];
   #state: 'new' | 'starting' | 'running' | 'stopped' = 'new';
   #stopping: Promise<void> | undefined;
+  #connected: Promise<void> | undefined;
+  /** What the sends of pipelines were folded into; made anew when what was found is found anew. */
+  #outward: { readonly send: Composed<Envelope, EventDescriptor> | undefined } | undefined;
 
-  /** @param discover is called once, at the first send or at the start: whichever is first */
+  /**
+   * @param discover is called at the start; and before, if something is sent before: then perhaps not everything is there yet
+   */
   constructor(
     private readonly options: ResolvedOptions,
     private readonly discover: (registry: EventRegistry) => Discovered,
@@ -60,13 +66,12 @@ export class EventingRuntime {
         new ProviderHost(factory, { ...options, name }, options.buffer, (provider) => this.#channels(provider)),
       ]),
     );
-    let pipelines: { readonly send: Composed<Envelope, EventDescriptor> | undefined } | undefined;
     this.events = new EventManager({
       service: options.service,
       registry: this.registry,
       context: this.context,
-      pipelines: () => (pipelines ??= { send: composed(this.#discovered(), 'send') }).send,
-      host: (provider) => this.#host(provider),
+      pipelines: () => (this.#outward ??= { send: composed(this.#discovered(), 'send') }).send,
+      host: (event) => this.#hostOf(event),
       clock: options.clock,
     });
     this.deadLetters = new DeadLetters([...this.#hosts.values()]);
@@ -89,14 +94,22 @@ export class EventingRuntime {
   async start(): Promise<void> {
     if (this.#state !== 'new') return;
     this.#state = 'starting';
-    const plans = this.#plan();
     const { logger, startTimeout, clock } = this.options;
+    let plans: SubscriptionPlan[];
+    try {
+      plans = this.#plan();
+    } catch (error) {
+      // Something that was sent while modules initialized may have connected already.
+      await this.stop();
+      throw error;
+    }
     for (const said of this.#announced) {
       logger.log(announcementLine(said));
       if (said.namedByClass)
         logger.debug(`${said.listener} gives its durable subscription its name: set name before you rename the class`);
     }
     const connected = this.#connect(plans);
+    this.#connected = connected;
     if (this.options.start === 'background') {
       connected.catch((error: unknown) => logger.error(`Eventing did not start: ${error instanceof Error ? error.message : String(error)}`));
       return;
@@ -131,10 +144,14 @@ export class EventingRuntime {
     await Promise.all(
       [...this.#hosts.values()].map((host) => host.stop((flushed) => within(flushed, left(), clock).then(() => undefined))),
     );
+    // A start that was under way ends now too: nothing is to run after this.
+    if (this.#connected !== undefined) await within(this.#connected, left(), clock).catch(() => undefined);
   }
 
   /** Resolves everything that listeners and events ask for, and refuses what cannot be had: all of it at once. */
   #plan(): SubscriptionPlan[] {
+    this.#found = undefined;
+    this.#outward = undefined;
     const found = this.#discovered();
     const problems = [...found.problems];
     const listeners: ListenerDescriptor[] = [];
@@ -191,8 +208,13 @@ export class EventingRuntime {
       },
       runner,
     );
-    if (this.#state === 'stopped') await handle.stop();
-    else this.#running.push({ plan, runner, handle });
+    if (this.#state !== 'stopped') {
+      this.#running.push({ plan, runner, handle });
+      return;
+    }
+    handle.pause();
+    await runner.drain(this.options.drain);
+    await handle.stop();
   }
 
   #discovered(): Discovered {
@@ -206,6 +228,18 @@ export class EventingRuntime {
     return host;
   }
 
+  /** Where an event goes. One that was not known at the start is checked when it is first sent. */
+  #hostOf(event: EventDescriptor): ProviderHost {
+    const known = this.#hostByEvent.get(event);
+    if (known !== undefined) return known;
+    const host = this.#hosts.get(event.provider);
+    if (host === undefined) throw this.#unknownProvider(event.provider, event.type.name);
+    const [refusal] = eventRefusals(event, host.provider.kind, host.provider.abilities);
+    if (refusal !== undefined) throw refusal;
+    this.#hostByEvent.set(event, host);
+    return host;
+  }
+
   #unknownProvider(provider: string, event: string): EventingError {
     const known = [...this.#hosts.keys()].join(', ');
     const text = `${event} names the provider "${provider}"; configured are ${known}: add it to EventingModule's providers.`;
@@ -213,6 +247,8 @@ export class EventingRuntime {
   }
 
   #channels(provider: string): { name: string; durable: boolean }[] {
+    // Also where a send comes before the start: those that are listened to are wanted as well.
+    this.#discovered();
     const channels = new Map(
       this.registry.all().filter((event) => event.provider === provider).map((event) => [event.channel, event.durable]),
     );

@@ -1,64 +1,51 @@
-import type { OutgoingMessage } from '../provider/event-provider.js';
-
-/** A place in the order of sends, taken before anybody knows what will be sent. */
-export class Slot {
-  message: OutgoingMessage | undefined = undefined;
-  cancelled = false;
-  /** A slot before it in its lane is neither filled nor given up. */
-  waits = false;
-  next: Slot | undefined = undefined;
-
-  constructor(
-    readonly lane: string | undefined,
-    /** Milliseconds since 1970. */
-    readonly since: number,
-    readonly resolve: () => void,
-    readonly reject: (error: Error) => void,
-  ) {}
-}
+import type { PendingSend } from './pending.send.js';
 
 /**
- * Makes a key's order the order of the calls, whatever the pipelines and validators of each call wait for: a slot is reserved
- * at the call, and what follows it in its lane passes when it has been filled or given up. Other keys do not wait.
+ * Makes a key's order the order of the calls, whatever the pipelines and validators of each call wait for: a place is
+ * reserved at the call, and what follows it in its lane passes when it has been filled or given up. Other keys do not wait.
  */
 export class CallOrder {
-  /** The last slot of each lane that has an open one. */
-  readonly #lanes = new Map<string, Slot>();
+  /** The last send of each lane that has an open place. */
+  readonly #lanes = new Map<string, PendingSend>();
 
-  constructor(private readonly pass: (slot: Slot) => void) {}
+  constructor(private readonly pass: (send: PendingSend) => void) {}
 
-  reserve(slot: Slot): void {
-    if (slot.lane === undefined) return;
-    const last = this.#lanes.get(slot.lane);
+  reserve(send: PendingSend): void {
+    const { lane } = send;
+    if (lane === undefined) return;
+    send.reserved = true;
+    const last = this.#lanes.get(lane);
     if (last !== undefined) {
-      last.next = slot;
-      slot.waits = true;
+      last.nextInLane = send;
+      send.waits = true;
     }
-    this.#lanes.set(slot.lane, slot);
+    this.#lanes.set(lane, send);
   }
 
-  fill(slot: Slot, message: OutgoingMessage): void {
-    slot.message = message;
-    this.#advance(slot);
+  /** The send has its message. */
+  fill(send: PendingSend): void {
+    // Mostly nobody has an open place, and then there is nothing to look up.
+    if (this.#lanes.size === 0) return this.pass(send);
+    const { lane } = send;
+    if (lane === undefined || !this.#lanes.has(lane)) return this.pass(send);
+    if (!send.reserved) this.reserve(send);
+    this.#advance(send, lane);
   }
 
-  cancel(slot: Slot): void {
-    slot.cancelled = true;
-    this.#advance(slot);
+  cancel(send: PendingSend): void {
+    send.cancelled = true;
+    const { lane } = send;
+    if (lane !== undefined && send.reserved) this.#advance(send, lane);
   }
 
-  #advance(slot: Slot): void {
-    if (slot.lane === undefined) {
-      if (!slot.cancelled) this.pass(slot);
-      return;
-    }
-    if (slot.waits) return;
-    let current: Slot | undefined = slot;
+  #advance(send: PendingSend, lane: string): void {
+    if (send.waits) return;
+    let current: PendingSend | undefined = send;
     while (current !== undefined && (current.message !== undefined || current.cancelled)) {
-      const next: Slot | undefined = current.next;
-      if (next === undefined) this.#lanes.delete(slot.lane);
+      const next: PendingSend | undefined = current.nextInLane;
+      if (next === undefined) this.#lanes.delete(lane);
       else next.waits = false;
-      current.next = undefined;
+      current.nextInLane = undefined;
       if (!current.cancelled) this.pass(current);
       current = next;
     }

@@ -39,8 +39,21 @@ export function encodeEnvelope(
       durable: event.durable,
     };
   };
-  const result = event.validator(envelope.body);
-  return result instanceof Promise ? result.then(write) : write(result);
+  let result: Validated | Promise<Validated>;
+  try {
+    result = event.validator(envelope.body);
+  } catch (cause) {
+    throw notValidated(event, cause);
+  }
+  if (!(result instanceof Promise)) return write(result);
+  return result.then(write, (cause: unknown) => {
+    throw notValidated(event, cause);
+  });
+}
+
+function notValidated(event: EventDescriptor, cause: unknown): EventingError {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new EventingError('EVT_INVALID_EVENT', `${event.type.name} could not be validated and was not sent: ${why}.`, { cause });
 }
 
 function serialize(body: object, event: EventDescriptor): Uint8Array {

@@ -11,6 +11,7 @@ import type { ProviderHost } from '../provider/provider.host.js';
 import type { EventDescriptor } from '../registry/event.descriptor.js';
 import type { EventRegistry } from '../registry/event.registry.js';
 import { encodeEnvelope } from './envelope.encoder.js';
+import { PendingSend } from './pending.send.js';
 import type { Sink } from './sink.js';
 import { StagingSink, type UnitOfWork } from './unit-of-work.js';
 
@@ -34,7 +35,8 @@ export interface EventManagerOptions {
   readonly context: EventingContext;
   /** `undefined` where no pipeline sends. */
   readonly pipelines: () => Composed<Envelope, EventDescriptor> | undefined;
-  readonly host: (provider: string) => ProviderHost;
+  /** Throws where no provider carries the event, or the one it names cannot. */
+  readonly host: (event: EventDescriptor) => ProviderHost;
   readonly clock: Clock;
 }
 
@@ -83,34 +85,44 @@ export class EventManager {
   ): void {
     const event = this.options.registry.describe(type);
     const scope = this.options.context.current();
-    const host = this.options.host(event.provider);
+    const host = this.options.host(event);
     const envelope = this.#envelope(event, body, options, scope);
-    const sink: Sink = scope?.unitOfWork === undefined ? host.buffer : this.#stagingInto(scope.unitOfWork, event.provider);
+    const sink = scope?.unitOfWork === undefined ? host.buffer : this.#stagingInto(scope.unitOfWork, event.provider);
     if (!host.used) void host.connect().catch(() => undefined);
-    const slot = sink.reserve(event.channel, envelope.key, () => resolve(envelope), reject);
-    const filled = (message: OutgoingMessage): void => sink.fill(slot, message);
-    const failed = (error: unknown): void => {
-      sink.cancel(slot);
-      reject(error);
-    };
-    try {
-      const message = this.#encode(envelope, event, host);
-      if (message instanceof Promise) message.then(filled, failed);
-      else filled(message);
-    } catch (error) {
-      failed(error);
+    const send = new PendingSend(envelope, event.channel, resolve, reject);
+    const pipelines = this.options.pipelines();
+    if (pipelines === undefined) {
+      const message = encodeEnvelope(envelope, event, host.provider.binding, host.maxBodyBytes);
+      if (!(message instanceof Promise)) return sink.fill(send, message);
+      message.catch(() => undefined);
+      return this.#fillLater(sink, send, () => message);
     }
+    // The place in the order is taken before any pipeline runs: one that waits, or sends, must not change it.
+    this.#fillLater(sink, send, () => this.#through(pipelines, envelope, event, host));
   }
 
-  #encode(envelope: Envelope, event: EventDescriptor, host: ProviderHost): OutgoingMessage | Promise<OutgoingMessage> {
-    const encode = (): OutgoingMessage | Promise<OutgoingMessage> =>
-      encodeEnvelope(envelope, event, host.provider.binding, host.maxBodyBytes);
-    const pipelines = this.options.pipelines();
-    if (pipelines === undefined) return encode();
+  #fillLater(sink: Sink, send: PendingSend, message: () => Promise<OutgoingMessage>): void {
+    sink.reserve(send);
+    message().then(
+      (ready) => sink.fill(send, ready),
+      (error: unknown) => {
+        sink.cancel(send);
+        send.reject(error);
+      },
+    );
+  }
+
+  async #through(
+    pipelines: Composed<Envelope, EventDescriptor>,
+    envelope: Envelope,
+    event: EventDescriptor,
+    host: ProviderHost,
+  ): Promise<OutgoingMessage> {
     let message: OutgoingMessage | undefined;
-    return pipelines(envelope, event, async () => {
-      message = await encode();
-    }).then(() => message as OutgoingMessage);
+    await pipelines(envelope, event, async () => {
+      message = await encodeEnvelope(envelope, event, host.provider.binding, host.maxBodyBytes);
+    });
+    return message as OutgoingMessage;
   }
 
   #envelope(event: EventDescriptor, body: object, options: SendOptions, scope: ContextScope | undefined): Envelope {
@@ -119,7 +131,7 @@ export class EventManager {
     const notBefore = options.notBefore === undefined ? undefined : Number(options.notBefore);
     if (options !== NO_OPTIONS) checkOptions(event, options);
     const headers = new EventHeaders();
-    if (scope?.headers !== undefined) for (const [name, value] of scope.headers) headers.set(name, value);
+    if (scope?.headers !== undefined) for (const [name, value] of scope.headers) headers.inherit(name, value);
     if (options.headers !== undefined)
       for (const [name, value] of Object.entries(options.headers)) headers.set(name, value);
     return new Envelope(
@@ -148,17 +160,24 @@ export class EventManager {
   }
 }
 
-const text = (value: unknown): boolean => typeof value === 'string' && value !== '' && value.length <= 200 && value.isWellFormed();
-const date = (value: unknown): boolean => Number.isFinite(Number(value)) && Math.abs(Number(value)) <= 8.64e15;
+const wellFormed = (value: unknown): boolean => typeof value === 'string' && value.isWellFormed() && !value.includes('\u0000');
+const text = (value: unknown): boolean => wellFormed(value) && value !== '' && (value as string).length <= 200;
+const date = (value: unknown): boolean =>
+  (typeof value === 'number' || value instanceof Date) && Math.abs(Number(value)) <= LAST_DATE;
+const duration = (value: unknown): boolean => typeof value === 'number' && value > 0 && value <= LONGEST;
+
+/** What a `Date` can hold; and a century, so that now and a duration always give a date. Milliseconds. */
+const LAST_DATE = 8.64e15 / 2;
+const LONGEST = 100 * 365 * 86_400_000;
 
 function checkOptions(event: EventDescriptor, options: SendOptions): void {
   const bad = (
     [
-      ['id', text, 'text of 1 to 200 characters'],
-      ['correlationId', text, 'text of 1 to 200 characters'],
-      ['key', (value: unknown): boolean => typeof value === 'string' && value.isWellFormed(), 'well-formed text'],
+      ['id', text, 'well-formed text of 1 to 200 characters'],
+      ['correlationId', text, 'well-formed text of 1 to 200 characters'],
+      ['key', wellFormed, 'well-formed text'],
       ['notBefore', date, 'a Date or milliseconds since 1970'],
-      ['expiresIn', (value: unknown): boolean => date(value) && (value as number) > 0, 'milliseconds above 0'],
+      ['expiresIn', duration, 'milliseconds above 0, at most a century'],
     ] as const
   ).find(([name, fine]) => options[name] !== undefined && !fine(options[name]));
   if (bad !== undefined)

@@ -1,8 +1,9 @@
 import type { Clock, Timer } from '../clock.js';
 import { EventingError } from '../errors/eventing.error.js';
 import type { EventProvider, OutgoingMessage, PublishFailure } from '../provider/event-provider.js';
-import { CallOrder, Slot } from './call.order.js';
-import { laneOf, type Sink } from './sink.js';
+import { CallOrder } from './call.order.js';
+import type { PendingSend } from './pending.send.js';
+import type { Sink } from './sink.js';
 
 export interface PublishBufferOptions {
   readonly maxEvents: number;
@@ -16,8 +17,8 @@ export interface PublishBufferOptions {
 
 /** Gathers the sends of one turn into one batch for the provider, each still with an answer of its own. Bounded. */
 export class PublishBuffer implements Sink {
-  readonly #order = new CallOrder((slot) => this.#push(slot));
-  #ready: Slot[] = [];
+  readonly #order = new CallOrder((send) => this.#push(send));
+  #ready: PendingSend[] = [];
   #scheduled = false;
   #open = 0;
   #bytes = 0;
@@ -33,37 +34,33 @@ export class PublishBuffer implements Sink {
     return this.#open;
   }
 
-  reserve(channel: string, key: string | undefined, resolve: () => void, reject: (error: Error) => void): Slot {
-    if (this.#closed !== undefined) throw this.#closed;
-    const { maxEvents, clock } = this.options;
-    if (this.#open >= maxEvents)
-      throw full(`${maxEvents} sends are open: await some of them, or raise buffer.maxEvents.`);
-    const since = this.#provider === undefined ? clock.now() : 0;
-    const slot = new Slot(laneOf(channel, key), since, resolve, reject);
-    this.#open++;
-    this.#order.reserve(slot);
-    return slot;
+  reserve(send: PendingSend): void {
+    this.#enter(send);
+    this.#order.reserve(send);
   }
 
-  fill(slot: Slot, message: OutgoingMessage): void {
+  fill(send: PendingSend, message: OutgoingMessage): void {
+    if (!send.counted) this.#enter(send);
     const bytes = message.body.byteLength;
+    const { maxBytes } = this.options;
     const error =
       this.#closed ??
-      (this.#bytes + bytes > this.options.maxBytes
-        ? full(`${this.options.maxBytes} bytes wait to be published: await some sends, or raise buffer.maxBytes.`)
+      (this.#bytes + bytes > maxBytes
+        ? full(`${maxBytes} bytes wait to be published: await some sends, or raise buffer.maxBytes.`)
         : undefined);
     if (error !== undefined) {
-      this.cancel(slot);
-      slot.reject(error);
+      this.cancel(send);
+      send.reject(error);
       return;
     }
     this.#bytes += bytes;
-    this.#order.fill(slot, message);
+    send.message = message;
+    this.#order.fill(send);
   }
 
-  cancel(slot: Slot): void {
+  cancel(send: PendingSend): void {
     this.#open--;
-    this.#order.cancel(slot);
+    this.#order.cancel(send);
     this.#lookIdle();
   }
 
@@ -86,11 +83,23 @@ export class PublishBuffer implements Sink {
   close(error: EventingError): void {
     this.#closed = error;
     this.#patience?.cancel();
-    for (const slot of this.#ready.splice(0)) this.#giveUp(slot, error);
+    for (const send of this.#ready.splice(0)) this.#giveUp(send, error);
   }
 
-  #push(slot: Slot): void {
-    this.#ready.push(slot);
+  #enter(send: PendingSend): void {
+    if (this.#closed !== undefined) throw this.#closed;
+    const { maxEvents, clock } = this.options;
+    if (this.#open >= maxEvents)
+      throw full(`${maxEvents} sends are open: await some of them, or raise buffer.maxEvents.`);
+    if (this.#provider === undefined) send.since = clock.now();
+    this.#open++;
+    send.counted = true;
+  }
+
+  #push(send: PendingSend): void {
+    // One that waited behind another in its lane while the buffer was closed.
+    if (this.#closed !== undefined) return this.#giveUp(send, this.#closed);
+    this.#ready.push(send);
     this.#schedule();
   }
 
@@ -105,40 +114,43 @@ export class PublishBuffer implements Sink {
 
   #flush(): void {
     this.#scheduled = false;
-    const slots = this.#ready;
+    const sends = this.#ready;
     const provider = this.#provider;
-    if (slots.length === 0 || provider === undefined) return;
+    if (sends.length === 0 || provider === undefined) return;
     this.#ready = [];
-    provider.publish(slots.map((slot) => slot.message as OutgoingMessage)).then(
-      (failures) => this.#answer(slots, failures),
+    // An async call: a provider that throws must not end the process, nor leave its senders without an answer.
+    const publish = async (): Promise<readonly PublishFailure[]> =>
+      provider.publish(sends.map((send) => send.message as OutgoingMessage));
+    publish().then(
+      (failures) => this.#answer(sends, failures),
       (error: unknown) => {
         const cause = error instanceof Error ? error : new Error(String(error));
         this.#answer(
-          slots,
-          slots.map((_, index) => ({ index, error: cause, indeterminate: true })),
+          sends,
+          sends.map((_, index) => ({ index, error: cause, indeterminate: true })),
         );
       },
     );
   }
 
-  #answer(slots: readonly Slot[], failures: readonly PublishFailure[]): void {
+  #answer(sends: readonly PendingSend[], failures: readonly PublishFailure[]): void {
     const failed = failures.length === 0 ? undefined : new Map(failures.map((failure) => [failure.index, failure]));
-    this.#open -= slots.length;
-    for (let index = 0; index < slots.length; index++) {
-      const slot = slots[index] as Slot;
-      this.#bytes -= slot.message?.body.byteLength ?? 0;
+    this.#open -= sends.length;
+    for (let index = 0; index < sends.length; index++) {
+      const send = sends[index] as PendingSend;
+      this.#bytes -= send.message?.body.byteLength ?? 0;
       const failure = failed?.get(index);
-      if (failure === undefined) slot.resolve();
-      else slot.reject(publishError(slot, failure));
+      if (failure === undefined) send.succeed();
+      else send.reject(publishError(send, failure));
     }
     this.#lookIdle();
   }
 
-  /** For slots that wait for the first connection. */
-  #giveUp(slot: Slot, error: Error): void {
+  /** For sends that wait for the first connection. */
+  #giveUp(send: PendingSend, error: Error): void {
     this.#open--;
-    this.#bytes -= slot.message?.body.byteLength ?? 0;
-    slot.reject(error);
+    this.#bytes -= send.message?.body.byteLength ?? 0;
+    send.reject(error);
     this.#lookIdle();
   }
 
@@ -151,10 +163,10 @@ export class PublishBuffer implements Sink {
       this.#patience = undefined;
       const limit = clock.now() - publishTimeout;
       const waiting = this.#ready;
-      this.#ready = waiting.filter((slot) => slot.since > limit);
+      this.#ready = waiting.filter((send) => send.since > limit);
       const text = `There was no connection within ${publishTimeout} ms: see that the broker runs, or raise publishTimeout.`;
-      for (const slot of waiting)
-        if (slot.since <= limit) this.#giveUp(slot, new EventingError('EVT_PUBLISH_TIMEOUT', text));
+      for (const send of waiting)
+        if (send.since <= limit) this.#giveUp(send, new EventingError('EVT_PUBLISH_TIMEOUT', text));
       this.#bePatient();
     };
     this.#patience = clock.setTimeout(look, Math.max(0, oldest.since + publishTimeout - clock.now()));
@@ -169,9 +181,9 @@ export class PublishBuffer implements Sink {
 
 const full = (text: string): EventingError => new EventingError('EVT_BUFFER_FULL', text);
 
-function publishError(slot: Slot, { error, indeterminate }: PublishFailure): EventingError {
+function publishError(send: PendingSend, { error, indeterminate }: PublishFailure): EventingError {
   if (error instanceof EventingError && error.indeterminate === indeterminate) return error;
   const code = error instanceof EventingError ? error.code : 'EVT_PUBLISH_FAILED';
-  const text = `The event was not published to "${slot.message?.channel ?? ''}": ${error.message}`;
+  const text = `The event was not published to "${send.channel}": ${error.message}`;
   return new EventingError(code, text, { cause: error, indeterminate });
 }

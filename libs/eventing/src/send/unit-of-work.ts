@@ -1,6 +1,7 @@
 import type { OutgoingMessage } from '../provider/event-provider.js';
-import { CallOrder, Slot } from './call.order.js';
-import { laneOf, type Sink } from './sink.js';
+import { CallOrder } from './call.order.js';
+import type { PendingSend } from './pending.send.js';
+import type { Sink } from './sink.js';
 
 /**
  * The sink between serialization and the publish buffer, ambient in `EventingContext`. Inside one, `sendEvent` resolves
@@ -17,28 +18,29 @@ export interface UnitOfWork {
 
 /** Stages the sends of one provider into a unit of work. */
 export class StagingSink implements Sink {
-  readonly #order = new CallOrder((slot) => this.#stage(slot));
+  readonly #order = new CallOrder((send) => this.#stage(send));
 
   constructor(
     private readonly provider: string,
     private readonly unitOfWork: UnitOfWork,
   ) {}
 
-  reserve(channel: string, key: string | undefined, resolve: () => void, reject: (error: Error) => void): Slot {
-    const slot = new Slot(laneOf(channel, key), 0, resolve, reject);
-    this.#order.reserve(slot);
-    return slot;
+  reserve(send: PendingSend): void {
+    this.#order.reserve(send);
   }
 
-  fill(slot: Slot, message: OutgoingMessage): void {
-    this.#order.fill(slot, message);
+  fill(send: PendingSend, message: OutgoingMessage): void {
+    send.message = message;
+    this.#order.fill(send);
   }
 
-  cancel(slot: Slot): void {
-    this.#order.cancel(slot);
+  cancel(send: PendingSend): void {
+    this.#order.cancel(send);
   }
 
-  #stage(slot: Slot): void {
-    this.unitOfWork.stage(this.provider, slot.message as OutgoingMessage).then(slot.resolve, slot.reject);
+  #stage(send: PendingSend): void {
+    // An async call, so that a stage() that throws fails its own send and no other of the lane.
+    const stage = async (): Promise<void> => this.unitOfWork.stage(this.provider, send.message as OutgoingMessage);
+    stage().then(() => send.succeed(), send.reject);
   }
 }

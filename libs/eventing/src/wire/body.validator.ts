@@ -21,13 +21,20 @@ export function bodyValidatorFor(type: EventClass, options: EventOptions): BodyV
 /** Gives a plain object the class's prototype; its constructor is not called, as in every deserializer. */
 export function hydrate(type: EventClass, value: unknown): Validated {
   if (value instanceof type) return { body: value };
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    return { problems: [`it is ${describe(value)}, not an object`] };
+  const problem = misfit(value);
+  if (problem !== undefined) return { problems: [problem] };
   return { body: Object.assign(Object.create(type.prototype as object) as object, value) };
 }
 
-export function describe(value: unknown): string {
-  if (value === null) return 'null';
+/** Why a value cannot become an instance of any class. */
+export function misfit(value: unknown): string | undefined {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return `it is ${kindOf(value)}, not an object`;
+  // Copied to an instance, it would change what the instance is.
+  return Object.hasOwn(value, '__proto__') ? 'it has a field called __proto__' : undefined;
+}
+
+function kindOf(value: unknown): string {
+  if (value === null || value === undefined) return String(value);
   return Array.isArray(value) ? 'an array' : `a ${typeof value}`;
 }
 
@@ -40,7 +47,7 @@ function schemaValidator(type: EventClass, schema: StandardSchemaV1): BodyValida
   const standard = schema['~standard'];
   return (value) => {
     const result = standard.validate(value);
-    return result instanceof Promise ? result.then(read) : read(result);
+    return 'then' in result ? Promise.resolve(result).then(read) : read(result);
   };
   function read(result: Awaited<ReturnType<typeof standard.validate>>): Validated {
     return result.issues === undefined ? hydrate(type, result.value) : { problems: bounded(result.issues.map(line)) };

@@ -2,7 +2,7 @@ import { plainToInstance } from 'class-transformer';
 import { getMetadataStorage, validate, validateSync, type ValidationError, type ValidatorOptions } from 'class-validator';
 import type { EventOptions } from '../declare/event.decorator.js';
 import type { EventClass } from '../declare/metadata.js';
-import { type BodyValidator, bounded, describe, type Validated } from './body.validator.js';
+import { type BodyValidator, bounded, misfit, type Validated } from './body.validator.js';
 
 /** A validator for classes that class-validator decorates; `undefined` for others. */
 export function classValidatorFor(
@@ -29,13 +29,20 @@ export function classValidatorFor(
   const concrete = type as unknown as new () => object;
 
   return (value) => {
-    if (typeof value !== 'object' || value === null || Array.isArray(value))
-      return { problems: [`it is ${describe(value)}, not an object`] };
-    const body = value instanceof type ? value : plainToInstance(concrete, value);
+    const own = value instanceof type;
+    const problem = own ? undefined : misfit(value);
+    if (problem !== undefined) return { problems: [problem] };
+    const body = own ? ownCopy(value, unknownFields) : plainToInstance(concrete, value as object);
     const read = (errors: ValidationError[]): Validated =>
       errors.length === 0 ? { body } : { problems: bounded(errors.flatMap((error) => lines(error, ''))) };
     return asynchronous ? validate(body, options).then(read) : read(validateSync(body, options));
   };
+}
+
+/** What is taken off must not be taken off the sender's own object. */
+function ownCopy(value: object, unknownFields: NonNullable<EventOptions['unknownFields']>): object {
+  if (unknownFields !== 'strip') return value;
+  return Object.assign(Object.create(Object.getPrototypeOf(value) as object) as object, value);
 }
 
 function lines(error: ValidationError, parent: string): string[] {

@@ -18,7 +18,8 @@ export function decodeStructured(delivery: Delivery, headers: Map<string, string
   if (typeof document !== 'object' || document === null) throw undecodable('its CloudEvents document is not an object');
   const { data, data_base64: base64, ...attributes } = document as Record<string, unknown>;
   const found: Record<string, string> = {};
-  for (const [name, value] of Object.entries(attributes)) if (typeof value === 'string') found[name] = value;
+  for (const [name, value] of Object.entries(attributes))
+    if (typeof value === 'string' || typeof value === 'number') found[name] = String(value);
   const body = typeof base64 === 'string' ? Buffer.from(base64, 'base64') : Buffer.from(JSON.stringify(data ?? null));
   return complete(found as CloudEventAttributes, delivery, headers, body);
 }

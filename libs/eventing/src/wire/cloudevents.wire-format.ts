@@ -3,7 +3,7 @@ import { isHeaderName } from '../envelope/event.headers.js';
 import type { Delivery, HeaderValue } from '../provider/event-provider.js';
 import { decodeStructured, isStructured } from './cloudevents.structured.js';
 import { decodeUtf8 } from './utf8.js';
-import type { DecodedMessage, WireAttributes, WireBinding, WireFormat } from './wire-format.js';
+import type { DecodedMessage, WireBinding, WireFormat } from './wire-format.js';
 
 /** Attributes of CloudEvents 1.0 and its registered extensions, with the names of ours last. */
 export interface CloudEventAttributes {
@@ -31,13 +31,12 @@ export const cloudEvents: WireFormat = {
 
   encode(attributes, contentType, userHeaders, binding) {
     const p = names(binding);
-    const headers: Record<string, string> = {
-      [p.specversion]: '1.0',
-      [p.id]: attributes.id,
-      [p.source]: attributes.source,
-      [p.type]: attributes.name,
-      [p.contentType]: contentType,
-    };
+    // A copy of a template, then stores: several times quicker than a literal with computed names.
+    const headers: Record<string, string> = { ...p.template };
+    headers[p.id] = attributes.id;
+    headers[p.source] = attributes.source;
+    headers[p.type] = attributes.name;
+    headers[p.contentType] = contentType;
     if (attributes.version !== 1) headers[p.dataversion] = String(attributes.version);
     if (attributes.correlationId !== attributes.id) headers[p.correlationid] = attributes.correlationId;
     if (attributes.causationId !== undefined) headers[p.causationid] = attributes.causationId;
@@ -129,6 +128,8 @@ function instant(attribute: string, value: string): number {
 type AttributeName = keyof CloudEventAttributes;
 type Names = Record<Exclude<AttributeName, 'datacontenttype'> | 'contentType', string> & {
   readonly attributeOf: ReadonlyMap<string, AttributeName>;
+  /** What every message has. */
+  readonly template: Readonly<Record<string, string>>;
 };
 
 const ATTRIBUTES = [
@@ -157,7 +158,9 @@ function names(binding: WireBinding): Names {
     );
     for (const name of ATTRIBUTES) attributeOf.set(binding.attributePrefix + name, name);
     attributeOf.set(binding.contentTypeHeader, 'datacontenttype');
-    known = { ...header, contentType: binding.contentTypeHeader, attributeOf } as unknown as Names;
+    const required = ['specversion', 'id', 'source', 'type'].map((name) => [binding.attributePrefix + name, '1.0']);
+    const template = Object.fromEntries([...required, [binding.contentTypeHeader, '']]) as Record<string, string>;
+    known = { ...header, contentType: binding.contentTypeHeader, attributeOf, template } as unknown as Names;
     spelled.set(binding, known);
   }
   return known;

@@ -1,4 +1,4 @@
-import { isHeaderName } from '../envelope/event.headers.js';
+import { isHeaderName, isTraceHeader } from '../envelope/event.headers.js';
 import { undecodable } from './cloudevents.wire-format.js';
 import { decodeUtf8 } from './utf8.js';
 import type { WireFormat } from './wire-format.js';
@@ -20,6 +20,7 @@ export interface RawOptions {
  */
 export function raw(options: RawOptions): WireFormat {
   const { event, version = 1, idHeader } = options;
+  const idName = idHeader?.toLowerCase();
   return {
     name: `raw:${event}@${version}`,
     encode(attributes, contentType, userHeaders, binding) {
@@ -32,18 +33,19 @@ export function raw(options: RawOptions): WireFormat {
       const texts = new Map<string, string>();
       for (const [name, value] of Object.entries(delivery.headers)) {
         const known = name.toLowerCase();
-        if (known !== idHeader && known !== binding.contentTypeHeader && !isHeaderName(known)) continue;
+        const ours = known === idName || known === binding.contentTypeHeader || isTraceHeader(known);
+        if (!ours && !isHeaderName(known)) continue;
         try {
           texts.set(known, typeof value === 'string' ? value : decodeUtf8(value));
         } catch (cause) {
           throw undecodable(`its header "${known}" is not UTF-8`, cause);
         }
       }
-      const given = idHeader === undefined ? undefined : texts.get(idHeader);
+      const given = idName === undefined ? undefined : texts.get(idName);
       const id = given ?? `${delivery.channel}:${delivery.position}`;
       const contentType = texts.get(binding.contentTypeHeader) ?? 'application/json';
       texts.delete(binding.contentTypeHeader);
-      if (idHeader !== undefined) texts.delete(idHeader);
+      if (idName !== undefined) texts.delete(idName);
       return {
         id,
         name: event,

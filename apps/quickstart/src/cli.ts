@@ -1,0 +1,72 @@
+import { parseArgs } from 'node:util';
+import type { ProviderChoice } from './provider.js';
+
+export const USAGE = `A small shop of three Nest services that talk by events, and the story of three of its orders.
+
+  npm start                              the story, in memory
+  npm start -- --provider kafka          the same on Kafka
+
+  --provider memory|kafka    what carries the events (default: memory)
+  --brokers host:port,…      where Kafka is (default: KAFKA_BROKERS, else localhost:9092)
+  --json                     print the account as one JSON document
+  --serve                    stay up after the story, to be played with
+  --verbose                  show on stderr what Nest and the services log
+  --help                     print this
+
+On one Kafka, one run at a time: two would share the work, as instances of the same services do.
+Exits 0 if every step of the story happened as told, 1 if one did not, 2 if the command was not understood.
+`;
+
+export type Flags = ProviderChoice & { readonly json: boolean; readonly serve: boolean; readonly verbose: boolean };
+
+/** A command that cannot be followed; the message says why. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+/** `'help'` where help is asked for. @throws UsageError */
+export function readFlags(argv: readonly string[], env: NodeJS.ProcessEnv): Flags | 'help' {
+  const values = parse(argv);
+  const { json, serve, verbose } = values;
+  if (values.help) return 'help';
+  if (json && serve) throw new UsageError('--json prints one document and ends, --serve stays up: choose one.');
+  const { provider } = values;
+  if (provider !== 'memory' && provider !== 'kafka')
+    throw new UsageError(`--provider is "${provider}": choose memory or kafka.`);
+  if (provider === 'memory') {
+    if (values.brokers !== undefined) throw new UsageError('--brokers is for --provider kafka.');
+    return { provider, json, serve, verbose };
+  }
+  return {
+    provider,
+    brokers: addresses(values.brokers ?? (env['KAFKA_BROKERS'] || 'localhost:9092')),
+    json,
+    serve,
+    verbose,
+  };
+}
+
+function parse(argv: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...argv],
+      options: {
+        provider: { type: 'string', default: 'memory' },
+        brokers: { type: 'string' },
+        json: { type: 'boolean', default: false },
+        serve: { type: 'boolean', default: false },
+        verbose: { type: 'boolean', default: false },
+        help: { type: 'boolean', short: 'h', default: false },
+      },
+    }).values;
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
+}
+
+function addresses(list: string): string[] {
+  const brokers = list.split(',').map((address) => address.trim());
+  const wrong = brokers.find((address) => !/^\S+:\d{1,5}$/.test(address));
+  if (wrong !== undefined) throw new UsageError(`Kafka's address "${wrong}" is not of the form host:port.`);
+  return brokers;
+}

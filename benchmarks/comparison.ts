@@ -1,0 +1,77 @@
+import { median, percentile, type Sample } from './measure.js';
+import { startSubject } from './subject.js';
+
+/** One line of the results. `ratio` is ours by the reference's; `met` tells whether it reaches what was asked. */
+export interface Result {
+  readonly bench: string;
+  readonly metric: string;
+  readonly system: string;
+  readonly value: number;
+  readonly unit: string;
+  readonly reference: string;
+  readonly referenceValue: number;
+  readonly ratio: number;
+  readonly target?: { readonly text: string; readonly met: boolean };
+}
+
+export interface Comparison {
+  readonly bench: string;
+  /** Module beside this one that exports both subjects. */
+  readonly module: string;
+  readonly ours: string;
+  readonly reference: string;
+  /** What the two are called in the table. */
+  readonly names: readonly [ours: string, reference: string];
+  readonly settings?: Record<string, string>;
+  readonly referenceSettings?: Record<string, string>;
+  readonly rounds: number;
+  readonly warmUp: number;
+  readonly metrics: readonly Metric[];
+}
+
+export interface Metric {
+  readonly metric: string;
+  readonly unit: string;
+  readonly of: (sample: Sample) => number;
+  readonly target?: { readonly text: string; readonly met: (ratio: number, ours: number, reference: number) => boolean };
+}
+
+export const rate = (target?: Metric['target']): Metric => withTarget({ metric: 'rate', unit: 'events/s', of: ({ events, wall }) => events / (wall / 1e9) }, target);
+export const cpu = (target?: Metric['target']): Metric => withTarget({ metric: 'client CPU', unit: 'µs/event', of: (sample) => sample.cpu / 1000 / sample.events }, target);
+export const latency = (share: number, target?: Metric['target']): Metric =>
+  withTarget({ metric: `p${share * 100}`, unit: 'ms', of: ({ latencies }) => percentile(latencies ?? [], share) }, target);
+
+function withTarget(metric: Metric, target: Metric['target']): Metric {
+  return target === undefined ? metric : { ...metric, target };
+}
+
+/** Runs both in turn, ours and the reference, and compares medians. */
+export async function compare(comparison: Comparison): Promise<Result[]> {
+  const module = new URL(`./${comparison.module}.js`, import.meta.url).href;
+  const { settings = {}, referenceSettings = settings } = comparison;
+  const reference = await startSubject(module, comparison.reference, referenceSettings);
+  const ours = await startSubject(module, comparison.ours, settings);
+  const samples: { ours: Sample; reference: Sample }[] = [];
+  for (let round = 0; round < comparison.warmUp + comparison.rounds; round++) {
+    const pair = { reference: await reference.round(), ours: await ours.round() };
+    if (round >= comparison.warmUp) samples.push(pair);
+  }
+  await reference.close();
+  await ours.close();
+  return comparison.metrics.map(({ metric, unit, of, target }) => {
+    const value = median(samples.map((pair) => of(pair.ours)));
+    const referenceValue = median(samples.map((pair) => of(pair.reference)));
+    const ratio = value / referenceValue;
+    return {
+      bench: comparison.bench,
+      metric,
+      system: comparison.names[0],
+      value,
+      unit,
+      reference: comparison.names[1],
+      referenceValue,
+      ratio,
+      ...(target === undefined ? {} : { target: { text: target.text, met: target.met(ratio, value, referenceValue) } }),
+    };
+  });
+}

@@ -1,0 +1,78 @@
+import { describe, expect, it } from 'vitest';
+import { Event } from '../declare/event.decorator.js';
+import type { ListenerOptions } from '../declare/event-listener.decorator.js';
+import { ABLE } from '../kernel.fixture.js';
+import { EventRegistry } from '../registry/event.registry.js';
+import { describeListener } from '../registry/listener.plan.js';
+import type { Abilities } from './abilities.js';
+import { eventRefusals, refusals } from './ability.check.js';
+
+@Event({ key: 'id' })
+class Keyed {}
+@Event()
+class Plain {}
+@Event({ durable: false })
+class Fleeting {}
+
+const registry = new EventRegistry();
+function refused(options: ListenerOptions, abilities: Partial<Abilities>, type: typeof Keyed = Plain): string[] {
+  const listener = describeListener({ label: 'SendReceipt', options, events: [registry.describe(type)], invoke: () => undefined });
+  const found = [...refusals(listener, 'carrier-pigeon', { ...ABLE, ...abilities })];
+  expect(found.every(({ code }) => code === 'EVT_UNSUPPORTED')).toBe(true);
+  return found.map(({ message }) => message);
+}
+
+describe('what a listener asks for', () => {
+  it('is refused by nobody who can do it', () => {
+    expect(refused({ perProcess: true }, {}, Keyed)).toEqual([]);
+    expect(refused({ from: 'earliest', guarantee: 'exactly-once' }, { transactions: true }, Keyed)).toEqual([]);
+  });
+
+  it.each<[string, ListenerOptions, Partial<Abilities>, string]>([
+    ['a copy for each process', { perProcess: true }, { perProcess: false }, 'asks for perProcess, which carrier-pigeon cannot give: leave it out'],
+    ['to outlive the process', {}, { durable: false }, 'asks for durable: true, which carrier-pigeon cannot give: set durable: false'],
+    ['the past', { from: 'earliest' }, { replay: false }, 'asks for a start in the past (from), which carrier-pigeon cannot give: leave from out'],
+    ['the past by time', { from: { time: 1 } }, { replay: false }, 'a start in the past'],
+    ['exactly once', { guarantee: 'exactly-once' }, { transactions: false }, "asks for guarantee: 'exactly-once', which carrier-pigeon cannot give: use 'at-least-once'"],
+  ])('is refused where the provider cannot: %s', (_what, options, abilities, text) => {
+    const [message, ...more] = refused(options, abilities);
+    expect(more).toEqual([]);
+    expect(message).toContain(`SendReceipt `);
+    expect(message).toContain(text);
+  });
+
+  it('may be less than the provider gives', () => {
+    expect(refused({ durable: false }, { durable: 'process' })).toEqual([]);
+    expect(refused({}, { durable: 'process' })).toEqual([]);
+    expect(refused({ order: 'process' }, { order: 'cluster' })).toEqual([]);
+  });
+
+  it.each([
+    ['cluster', 'none', true],
+    ['cluster', 'process', true],
+    ['cluster', 'cluster', false],
+    ['process', 'none', true],
+    ['process', 'process', false],
+    ['none', 'none', false],
+  ] as const)('is order up to %s, kept up to %s: refused is %s', (order, kept, isRefused) => {
+    const messages = refused({ order }, { order: kept }, Keyed);
+    expect(messages).toHaveLength(isRefused ? 1 : 0);
+    if (isRefused) expect(messages[0]).toContain(`asks for order: '${order}', which carrier-pigeon cannot give: it keeps '${kept}'; set order: '${kept}'`);
+  });
+
+  it('is refused all at once', () => {
+    const nothing = { order: 'none', durable: false, replay: false } as const;
+    expect(refused({ from: 'earliest', guarantee: 'exactly-once' }, nothing, Keyed)).toHaveLength(4);
+  });
+});
+
+describe('what an event asks for', () => {
+  it('is to outlive the broker, unless it says otherwise', () => {
+    const none = { ...ABLE, durable: false };
+    expect([...eventRefusals(registry.describe(Plain), 'carrier-pigeon', none)]).toMatchObject([
+      { code: 'EVT_UNSUPPORTED', message: 'Plain is durable, which carrier-pigeon cannot give: set durable: false, or change its provider.' },
+    ]);
+    expect([...eventRefusals(registry.describe(Fleeting), 'carrier-pigeon', none)]).toEqual([]);
+    expect([...eventRefusals(registry.describe(Plain), 'carrier-pigeon', { ...ABLE, durable: 'process' })]).toEqual([]);
+  });
+});

@@ -1,0 +1,68 @@
+import type { Clock } from '../clock.js';
+import { deadLetterOf } from '../dead-letters/dead-letter.factory.js';
+import type { DeadLetter } from '../dead-letters/dead-letter.js';
+import type { EventProvider, ProviderLogger, Settlement } from '../provider/event-provider.js';
+import type { DeliveryJob } from './delivery.job.js';
+import type { Failure } from './failure.js';
+
+/** Pause between tries to settle while the provider cannot. Milliseconds. */
+const SETTLE_AGAIN = 1000;
+
+export interface SettlerOptions {
+  readonly service: string;
+  /** The subscription's name. */
+  readonly name: string;
+  readonly provider: EventProvider;
+  readonly clock: Clock;
+  readonly logger: ProviderLogger;
+}
+
+/** Brings messages to where the kernel decided that they belong. */
+export class Settler {
+  constructor(private readonly options: SettlerOptions) {}
+
+  /** Tries again and again until the message is safe in its new place, or `abandoned` says that it is no longer ours to move. */
+  move(job: DeliveryJob, settlement: Settlement, abandoned: () => boolean, done: () => void): void {
+    const go = (): void => {
+      job.timer = undefined;
+      if (abandoned()) return done();
+      this.#settle(job, settlement).then(done, (error: unknown) => {
+        this.say('error', job, `It could not be settled (${settlement.kind})`, error);
+        // Unsettled messages come back.
+        if (abandoned()) done();
+        else job.timer = this.options.clock.setTimeout(go, SETTLE_AGAIN);
+      });
+    };
+    go();
+  }
+
+  /** Hands the message back without waiting; if that fails it comes back all the same, later. */
+  release(job: DeliveryJob): void {
+    this.#settle(job, { kind: 'release' }).catch((error: unknown) => {
+      this.say('warn', job, 'It could not be released', error);
+    });
+  }
+
+  letter(job: DeliveryJob, failure: Failure, attempts: number): DeadLetter {
+    const { service, name, clock } = this.options;
+    const now = clock.now();
+    const { delivery, firstFailedAt = now } = job;
+    const message = job.read?.message;
+    return deadLetterOf({ service, listener: name, delivery, message, failure, attempts, firstFailedAt, now });
+  }
+
+  /** Writes a letter for a message that is settled already (at-most-once). */
+  mourn(job: DeliveryJob, failure: Failure): void {
+    this.options.provider.deadLetters.append(this.letter(job, failure, job.attempt)).catch((error: unknown) => {
+      this.say('error', job, 'Its dead letter could not be stored', error);
+    });
+  }
+
+  say(level: 'warn' | 'error', job: DeliveryJob, text: string, error: unknown): void {
+    this.options.logger[level](`${text}: ${String(job)}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+
+  async #settle(job: DeliveryJob, settlement: Settlement): Promise<void> {
+    await job.delivery.settle(settlement);
+  }
+}

@@ -1,0 +1,232 @@
+import type { Subscriber, Subscription, SubscriptionHandle } from 'nestjs-eventing';
+import { Alarm, backoff, within } from './backoff.js';
+import { CommitLoop } from './commit.loop.js';
+import { decodeNotes } from './commit.metadata.js';
+import { sourceName, type CommittedPosition, type DriverMember, type MemberListener, type TopicPartition } from './kafka.driver.js'; // prettier-ignore
+import { connectionError, hopeless } from './kafka.errors.js';
+import { retryTargets } from './retry.topic.js';
+import { findStart } from './start.position.js';
+import { TrackedPartitions, type SubscriptionParts } from './tracked.partitions.js';
+
+const QUIET_ATTEMPTS = 4;
+const STOP_TIMEOUT = 3_000;
+/** While a rebalance waits for us. */
+const FLUSH_TIMEOUT = 2_000;
+/** The kernel keeps to `rebalanceDrain` itself; this is for one that does not. */
+const DRAIN_SLACK = 1_000;
+
+/** A subscription whose members, in any number of processes, share the partitions and one position in each. */
+export class GroupSubscription implements SubscriptionHandle, MemberListener {
+  private readonly group: string;
+  private readonly topics: readonly string[];
+  private readonly partitions: TrackedPartitions;
+  private readonly commits: CommitLoop;
+  private readonly member: DriverMember;
+  private readonly alarm = new Alarm();
+  /** Partitions of topics that had no position at all before we joined: they begin where the subscription says. */
+  private readonly unseen = new Map<string, number>();
+  private established: { resolve(): void; reject(error: Error): void } | undefined;
+  private settling = false;
+  private stopped: Promise<void> | undefined;
+  /** The taking over that is under way; false once it lost its object. */
+  private gaining: { valid: boolean } | undefined;
+  private away = false;
+
+  constructor(
+    private readonly parts: SubscriptionParts,
+    private readonly subscription: Subscription,
+    private readonly subscriber: Subscriber,
+  ) {
+    const { options, context, driver, retry } = parts;
+    this.group = `${context.service}.${subscription.name}`;
+    this.topics = [...new Set([...subscription.channels, retry.topic])];
+    this.member = driver.member(
+      {
+        group: this.group,
+        topics: this.topics,
+        rebalanceTimeout: context.rebalanceDrain + DRAIN_SLACK + options.sessionTimeout,
+      },
+      this,
+    );
+    this.commits = new CommitLoop({
+      interval: options.commitInterval,
+      threshold: options.commitThreshold,
+      clock: context.clock,
+      commit: (positions) => this.member.commit(positions),
+      failed: (error) => context.logger.warn(`Positions of ${this.group} cannot be written for now: ${error.message}`),
+    });
+    this.partitions = new TrackedPartitions(
+      parts,
+      subscription,
+      subscriber,
+      retryTargets(subscription.name, undefined),
+      this.commits,
+    );
+  }
+
+  /** Resolves when each partition has a position, whichever member wrote it. */
+  async start(): Promise<void> {
+    await this.lookForPositions();
+    const established = new Promise<void>((resolve, reject) => {
+      this.established = { resolve, reject };
+    });
+    this.member.start();
+    await established;
+  }
+
+  pause(): void {
+    this.partitions.paused = true;
+  }
+
+  resume(): void {
+    this.partitions.resume();
+  }
+
+  stop(): Promise<void> {
+    this.stopped ??= this.shutDown();
+    return this.stopped;
+  }
+
+  // what the membership tells
+
+  async beforeJoin(): Promise<void> {
+    await this.parts.topology.ensure(this.topics);
+  }
+
+  async gained(sources: readonly TopicPartition[]): Promise<void> {
+    const gaining = (this.gaining = { valid: true });
+    const positions = new Map<string, CommittedPosition>();
+    for (const position of await this.parts.driver.committed(this.group, sources)) {
+      positions.set(sourceName(position), position);
+    }
+    const missing = await this.begin(sources.filter((source) => !positions.has(sourceName(source))));
+    for (const position of missing) positions.set(sourceName(position), position);
+    // On record before anybody relies on it: a crash from here on must not lose what is published from here on.
+    if (missing.length > 0) await this.member.commit(missing);
+    if (!gaining.valid || this.stopped !== undefined) return;
+    for (const { topic, partition, offset, metadata } of positions.values()) {
+      this.partitions.add({ topic, partition }, { offset, notes: decodeNotes(offset, metadata) });
+    }
+  }
+
+  async revoked(sources: readonly TopicPartition[]): Promise<void> {
+    const { context } = this.parts;
+    const trackers = this.partitions.hold(sources);
+    await within(this.subscriber.revoked(sources.map(sourceName)), context.rebalanceDrain + DRAIN_SLACK);
+    for (const tracker of trackers) tracker.letGo();
+    try {
+      await this.commits.flush(trackers, FLUSH_TIMEOUT);
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      context.logger.warn(
+        `Positions of ${this.group} were not written before a rebalance; some events are repeated: ${why}`,
+      );
+    }
+    this.partitions.drop(sources);
+  }
+
+  lost(sources: readonly TopicPartition[]): void {
+    if (this.gaining !== undefined) this.gaining.valid = false;
+    this.partitions.drop(sources);
+    void this.subscriber.revoked(sources.map(sourceName)).catch(() => undefined);
+  }
+
+  joined(): void {
+    if (this.away) this.parts.context.logger.log(`${this.group} is back in its group.`);
+    this.away = false;
+    this.commits.hurry();
+    if (this.established !== undefined) void this.awaitPositions();
+  }
+
+  failed(error: Error): void {
+    const final = hopeless(error);
+    if (final !== undefined && this.established !== undefined) {
+      this.established.reject(final);
+      return;
+    }
+    if (!this.away) this.parts.context.logger.warn(`${this.group} lost its group and joins again: ${error.message}`);
+    this.away = true;
+  }
+
+  /** Which topics are new to this group. Waits for the broker for as long as it takes. */
+  private async lookForPositions(): Promise<void> {
+    for (let attempt = 1; this.stopped === undefined; attempt++) {
+      try {
+        await this.parts.topology.ensure(this.topics);
+        const sources = await this.allSources();
+        const committed = new Set((await this.parts.driver.committed(this.group, sources)).map(({ topic }) => topic));
+        for (const { topic, partition } of sources) if (!committed.has(topic)) this.unseen.set(topic, partition + 1);
+        // A known subscription with a new retry topic: whatever is in there may be its own.
+        if (committed.size > 0) this.unseen.delete(this.parts.retry.topic);
+        return;
+      } catch (error) {
+        const final = hopeless(error);
+        if (final !== undefined) throw final;
+        // A group of a new cluster finds no coordinator at first: that is no news.
+        if (attempt === QUIET_ATTEMPTS) this.parts.context.logger.warn(connectionError(error).message);
+        await this.alarm.sleep(backoff(attempt, 100, 2_000));
+      }
+    }
+  }
+
+  private async allSources(): Promise<TopicPartition[]> {
+    const layouts = await this.parts.driver.layout(this.topics);
+    return [...layouts.values()].flatMap(({ topic, leaders }) => leaders.map((_, partition) => ({ topic, partition })));
+  }
+
+  /** Partitions that were added later, and everything after the first time, begin at the beginning: nothing is left out. */
+  private async begin(sources: readonly TopicPartition[]): Promise<CommittedPosition[]> {
+    const first = sources.filter(({ topic, partition }) => partition < (this.unseen.get(topic) ?? 0));
+    const later = sources.filter((source) => !first.includes(source));
+    const { retry, driver } = this.parts;
+    const own = first.filter(({ topic }) => topic !== retry.topic);
+    const found = [
+      ...(await findStart(driver, this.subscription.from, own)),
+      ...(await findStart(
+        driver,
+        'first-subscription',
+        first.filter(({ topic }) => topic === retry.topic),
+      )),
+      ...(await findStart(driver, 'earliest', later)),
+    ];
+    return found.map(([name, offset]) => ({ ...sourceOf(name), offset, metadata: '' }));
+  }
+
+  /** Other members may hold some of the partitions, and write their positions at this moment. */
+  private async awaitPositions(): Promise<void> {
+    if (this.settling) return;
+    this.settling = true;
+    for (let attempt = 1; this.established !== undefined && this.stopped === undefined; attempt++) {
+      try {
+        const sources = await this.allSources();
+        const committed = await this.parts.driver.committed(this.group, sources);
+        if (committed.length === sources.length) {
+          this.unseen.clear();
+          this.established.resolve();
+          this.established = undefined;
+        }
+      } catch {
+        // The membership reports what is wrong.
+      }
+      if (this.established !== undefined) await this.alarm.sleep(backoff(attempt, 20, 500));
+    }
+    this.settling = false;
+  }
+
+  private async shutDown(): Promise<void> {
+    const trackers = this.partitions.hold(this.partitions.sources);
+    for (const tracker of trackers) tracker.letGo();
+    await within(this.commits.flush(trackers, STOP_TIMEOUT), STOP_TIMEOUT);
+    this.commits.stop();
+    this.alarm.wake();
+    this.established?.resolve();
+    this.established = undefined;
+    await this.member.leave();
+    this.partitions.close();
+  }
+}
+
+function sourceOf(name: string): TopicPartition {
+  const at = name.lastIndexOf('/');
+  return { topic: name.slice(0, at), partition: Number(name.slice(at + 1)) };
+}

@@ -1,0 +1,177 @@
+import type { RawHeaders } from 'nestjs-eventing';
+
+/**
+ * What this room asks of a Kafka client. Everything above it (queueing, windows, positions, retry and dead letters) is
+ * independent of the library; everything below is replaceable. Offsets are numbers: a log reaches 2^53 in no one's life.
+ */
+export interface KafkaDriver {
+  /** Reaches one of the brokers. Rejects with the cause (a `DriverError` where it is known); the caller tries again. */
+  connect(): Promise<void>;
+  /** Topics that exist; others are left out. `fresh`: asks the broker even where the answer is known. */
+  layout(topics: readonly string[], fresh?: boolean): Promise<ReadonlyMap<string, TopicLayout>>;
+  /** Topics that exist already are passed over. */
+  createTopics(plans: readonly TopicPlan[]): Promise<void>;
+  /** Where partitions begin, end, or hold the first record of a time (their end where there is none). */
+  offsets(topic: string, partitions: readonly number[], at: OffsetQuery): Promise<ReadonlyMap<number, number>>;
+  /** Committed positions of a group; partitions without one are left out. */
+  committed(group: string, partitions: readonly TopicPartition[]): Promise<CommittedPosition[]>;
+  /** Reads once, without any group. Waits for at most `wait` milliseconds for something to read. */
+  read(source: TopicPartition, offset: number, maxBytes: number, wait: number): Promise<FetchedRecords>;
+  producer(): DriverProducer;
+  reader(listener: ReaderListener): DriverReader;
+  member(options: MemberOptions, listener: MemberListener): DriverMember;
+  /** Closes every connection; what is open rejects. Never rejects. */
+  close(): Promise<void>;
+}
+
+export interface TopicPartition {
+  readonly topic: string;
+  readonly partition: number;
+}
+
+export interface TopicLayout {
+  readonly topic: string;
+  /** The leader's node by partition; -1 while there is none. */
+  readonly leaders: readonly number[];
+}
+
+export interface TopicPlan {
+  readonly topic: string;
+  readonly partitions: number;
+  readonly replicationFactor: number;
+  readonly config: Readonly<Record<string, string>>;
+}
+
+/** A time is in milliseconds since 1970. */
+export type OffsetQuery = 'earliest' | 'latest' | { readonly time: number };
+
+export interface CommittedPosition extends TopicPartition {
+  readonly offset: number;
+  /** Whatever was written with it. Hostile: anyone who may commit may write anything. */
+  readonly metadata: string;
+}
+
+export interface OutgoingRecord {
+  readonly key: string | Uint8Array | undefined;
+  /** `null` is a tombstone. */
+  readonly value: Uint8Array | null;
+  readonly headers: RawHeaders;
+  /** Milliseconds since 1970. */
+  readonly time: number;
+}
+
+/** Bytes are views into the answer they came in. */
+export interface IncomingRecord {
+  readonly offset: number;
+  readonly time: number;
+  readonly key: Uint8Array | null;
+  readonly value: Uint8Array | null;
+  /** Of headers with one name, the last. */
+  readonly headers: Readonly<Record<string, Uint8Array>>;
+}
+
+export interface FetchedRecords {
+  readonly records: readonly IncomingRecord[];
+  /** Where the next read begins; beyond the last record where the log has gaps or transaction markers. */
+  readonly nextOffset: number;
+  /** End of what may be read now. */
+  readonly endOffset: number;
+}
+
+/** Records of one partition that are stored together or not at all. Its identity is what makes a repeat harmless. */
+export interface ProducerBatch extends TopicPartition {
+  readonly records: readonly OutgoingRecord[];
+}
+
+export type BatchOutcome =
+  | { readonly kind: 'stored' }
+  /** Send the same batch again, after a pause. `mayBeStored`: nobody knows whether it was stored this time. */
+  | { readonly kind: 'again'; readonly mayBeStored: boolean; readonly error: Error }
+  /** Certainly not stored, and sending it again does not help. `divisible`: a part of its records may be at fault. */
+  | { readonly kind: 'refused'; readonly divisible: boolean; readonly error: Error };
+
+/**
+ * An idempotent producer. A batch whose outcome was `again` may be sent again, the very same object, and is then stored
+ * once. One batch of a partition at a time; different partitions side by side.
+ */
+export interface DriverProducer {
+  /** All batches are led by `leader`. Never rejects; outcomes in the order of the batches. */
+  send(leader: number, batches: readonly ProducerBatch[]): Promise<readonly BatchOutcome[]>;
+  /** This batch, whose outcome is unknown, will not be sent again. */
+  abandon(batch: ProducerBatch): void;
+}
+
+/** Reads partitions on and on, each from its own place. */
+export interface DriverReader {
+  add(source: TopicPartition, offset: number): void;
+  remove(source: TopicPartition): void;
+  /** Nothing more is read of it; what is on its way may still arrive once. */
+  pause(source: TopicPartition): void;
+  resume(source: TopicPartition): void;
+  close(): void;
+}
+
+export interface ReaderListener {
+  /** Returns at once. Nothing arrives for a partition after `remove`. */
+  records(source: TopicPartition, fetched: FetchedRecords): void;
+  /** The place does not exist. Resolves to where reading goes on. */
+  outOfRange(source: TopicPartition, offset: number): Promise<number>;
+  /** Reading this partition fails; it is tried again. Told once until it works. */
+  failed(source: TopicPartition, error: Error): void;
+}
+
+export interface MemberOptions {
+  readonly group: string;
+  readonly topics: readonly string[];
+  /** Milliseconds a rebalance waits for a member that is still letting go. */
+  readonly rebalanceTimeout: number;
+}
+
+/**
+ * One member of a group, which joins, shows that it is alive, and joins again for as long as it takes. Partitions that
+ * stay with it are not touched by a rebalance.
+ */
+export interface DriverMember {
+  /** Begins; the listener hears the rest. */
+  start(): void;
+  /** Commits as this member. Rejects with `StaleMemberError` when the partitions may belong to another by now. */
+  commit(positions: readonly CommittedPosition[]): Promise<void>;
+  /** Leaves the group, so that others take over at once. Bounded in time; never rejects. */
+  leave(): Promise<void>;
+}
+
+export interface MemberListener {
+  /** Before each joining: topics may be created here. A rejection delays the joining. */
+  beforeJoin(): Promise<void>;
+  /** These are ours from now on. Awaited; a rejection lets go of them and joins again. */
+  gained(sources: readonly TopicPartition[]): Promise<void>;
+  /** These go to another member, which does not begin before this resolves. Heartbeats go on meanwhile. */
+  revoked(sources: readonly TopicPartition[]): Promise<void>;
+  /** These may belong to another member already. */
+  lost(sources: readonly TopicPartition[]): void;
+  /** Joined, and everything gained was taken over. */
+  joined(): void;
+  failed(error: Error): void;
+}
+
+/** An error with Kafka's own code. */
+export class DriverError extends Error {
+  override readonly name: string = 'DriverError';
+  constructor(
+    readonly type: string,
+    message: string,
+    options: ErrorOptions = {},
+  ) {
+    super(message, options);
+  }
+}
+
+/** The group has gone on without this member. */
+export class StaleMemberError extends DriverError {
+  override readonly name = 'StaleMemberError';
+}
+
+/** `orders/3`: what the port calls a source. */
+export function sourceName(source: TopicPartition): string {
+  return `${source.topic}/${source.partition}`;
+}

@@ -1,0 +1,68 @@
+import { EventingError } from 'nestjs-eventing';
+import { DriverError } from './kafka.driver.js';
+
+const CREDENTIALS = new Set([
+  'SASL_AUTHENTICATION_FAILED',
+  'UNSUPPORTED_SASL_MECHANISM',
+  'ILLEGAL_SASL_STATE',
+  'KafkaJSSASLAuthenticationError',
+]);
+const NOT_ALLOWED = /_AUTHORIZATION_FAILED$/;
+/** Node's and OpenSSL's names for a certificate that will not become valid by waiting. */
+const CERTIFICATE = /CERT|^ERR_TLS|^ERR_SSL|SELF_SIGNED|UNABLE_TO_(VERIFY|GET_ISSUER)/;
+const NEVER = new Set(['UNSUPPORTED_VERSION', 'INVALID_TOPIC_EXCEPTION', 'POLICY_VIOLATION', 'INVALID_REPLICATION_FACTOR',
+  'INVALID_CONFIG', 'INVALID_PARTITIONS', 'INVALID_REQUEST']); // prettier-ignore
+
+/** An error that waiting will not mend, as the kernel knows it; undefined where trying again may help. */
+export function hopeless(error: unknown): EventingError | undefined {
+  if (error instanceof EventingError) return error;
+  if (!(error instanceof DriverError)) return undefined;
+  const { type, message } = error;
+  if (CREDENTIALS.has(type)) {
+    return new EventingError(
+      'EVT_AUTHENTICATION',
+      `Kafka refused the credentials (${message}). Check \`sasl\` of kafka({ … }).`,
+      { cause: error },
+    );
+  }
+  if (NOT_ALLOWED.test(type)) {
+    return new EventingError(
+      'EVT_AUTHENTICATION',
+      `Kafka does not allow it: ${message}. Give this user the right to do so.`,
+      {
+        cause: error,
+      },
+    );
+  }
+  if (CERTIFICATE.test(type) || CERTIFICATE.test(message)) {
+    return new EventingError('EVT_CONNECTION', `TLS with Kafka failed: ${message}. Check \`ssl\` of kafka({ … }).`, {
+      cause: error,
+    });
+  }
+  if (NEVER.has(type)) return new EventingError('EVT_TOPOLOGY', `Kafka refused: ${message}.`, { cause: error });
+  return undefined;
+}
+
+/** What is not about one message: the connection, a missing leader. */
+export function connectionError(error: unknown): EventingError {
+  const message = error instanceof Error ? error.message : String(error);
+  return (
+    hopeless(error) ?? new EventingError('EVT_CONNECTION', `Kafka cannot be reached: ${message}.`, { cause: error })
+  );
+}
+
+export function refusal(error: Error, channel: string): EventingError {
+  if (error instanceof EventingError) return error;
+  const type = error instanceof DriverError ? error.type : '';
+  if (type === 'MESSAGE_TOO_LARGE' || type === 'RECORD_LIST_TOO_LARGE') {
+    return new EventingError(
+      'EVT_BODY_TOO_LARGE',
+      `An event for ${channel} is larger than the topic allows. Raise \`max.message.bytes\` of the topic, or send less.`,
+      { cause: error },
+    );
+  }
+  if (NOT_ALLOWED.test(type)) return connectionError(error);
+  return new EventingError('EVT_PUBLISH_FAILED', `Kafka did not take an event for ${channel}: ${error.message}.`, {
+    cause: error,
+  });
+}

@@ -1,0 +1,187 @@
+import {
+  DriverError,
+  sourceName,
+  type CommittedPosition,
+  type DriverMember,
+  type DriverProducer,
+  type DriverReader,
+  type FetchedRecords,
+  type KafkaDriver,
+  type MemberListener,
+  type MemberOptions,
+  type OffsetQuery,
+  type ReaderListener,
+  type TopicLayout,
+  type TopicPartition,
+  type TopicPlan,
+} from './kafka.driver.js';
+import { KafkajsCluster, type ClusterWatcher } from './kafkajs.cluster.js';
+import { errorOfCode, throwOnCode } from './kafkajs.codes.js';
+import type { ConnectionSettings } from './kafkajs.connection.js';
+import { FetchAnswerDecoder, encodeFetch } from './kafkajs.fetch.js';
+import { KafkajsMember } from './kafkajs.member.js';
+import { KafkajsProducer } from './kafkajs.producer.js';
+import { KafkajsReader } from './kafkajs.reader.js';
+
+const CREATE_TIMEOUT = 15_000;
+
+/** The driver on kafkajs: its connections and codecs; see the members for why not its producer and consumer. */
+export class KafkajsDriver implements KafkaDriver {
+  private readonly cluster: KafkajsCluster;
+  private lanes = 0;
+
+  constructor(
+    private readonly settings: ConnectionSettings,
+    watcher: ClusterWatcher,
+  ) {
+    this.cluster = new KafkajsCluster(settings, watcher);
+  }
+
+  async connect(): Promise<void> {
+    await this.cluster.control();
+  }
+
+  layout(topics: readonly string[], fresh?: boolean): Promise<ReadonlyMap<string, TopicLayout>> {
+    return this.cluster.layout(topics, fresh);
+  }
+
+  async createTopics(plans: readonly TopicPlan[]): Promise<void> {
+    if (plans.length === 0) return;
+    const controller = await this.cluster.controller();
+    const answer = await controller.call<{
+      topicErrors: { topic: string; errorCode: number; errorMessage?: string | null }[];
+    }>('CreateTopics', {
+      topics: plans.map(({ topic, partitions, replicationFactor, config }) => ({
+        topic,
+        numPartitions: partitions,
+        replicationFactor,
+        configEntries: Object.entries(config).map(([name, value]) => ({ name, value })),
+      })),
+      validateOnly: false,
+      timeout: CREATE_TIMEOUT,
+    });
+    for (const { topic, errorCode, errorMessage } of answer.topicErrors) {
+      const error = errorOfCode(errorCode, `creating topic ${topic}`);
+      if (error === undefined || error.type === 'TOPIC_ALREADY_EXISTS') continue;
+      throw new DriverError(error.type, `${error.message}${errorMessage ? `: ${errorMessage}` : ''}`);
+    }
+  }
+
+  async offsets(topic: string, partitions: readonly number[], at: OffsetQuery): Promise<Map<number, number>> {
+    const timestamp = at === 'earliest' ? '-2' : at === 'latest' ? '-1' : String(at.time);
+    const leaders = (await this.cluster.layout([topic])).get(topic)?.leaders ?? [];
+    const byLeader = new Map<number, number[]>();
+    for (const partition of partitions) {
+      const leader = leaders[partition] ?? -1;
+      byLeader.set(leader, [...(byLeader.get(leader) ?? []), partition]);
+    }
+    const found = new Map<number, number>();
+    for (const [leader, led] of byLeader) {
+      try {
+        for (const [partition, offset] of await this.listOffsets(leader, topic, led, timestamp))
+          found.set(partition, offset);
+      } catch (error) {
+        this.cluster.invalidate(topic);
+        throw error;
+      }
+    }
+    // No record of that time or later: whatever comes will be.
+    const open = typeof at === 'object' ? partitions.filter((partition) => (found.get(partition) ?? -1) < 0) : [];
+    if (open.length > 0)
+      for (const [partition, end] of await this.offsets(topic, open, 'latest')) found.set(partition, end);
+    return found;
+  }
+
+  async committed(group: string, partitions: readonly TopicPartition[]): Promise<CommittedPosition[]> {
+    if (partitions.length === 0) return [];
+    const topics = new Map<string, { partition: number }[]>();
+    for (const { topic, partition } of partitions) {
+      const known = topics.get(topic);
+      if (known === undefined) topics.set(topic, [{ partition }]);
+      else known.push({ partition });
+    }
+    const coordinator = await this.cluster.coordinator(group, 'control');
+    const answer = await coordinator.call<{
+      errorCode?: number;
+      responses: {
+        topic: string;
+        partitions: { partition: number; offset: string; metadata: string | null; errorCode: number }[];
+      }[];
+    }>('OffsetFetch', {
+      groupId: group,
+      topics: [...topics].map(([topic, ofTopic]) => ({ topic, partitions: ofTopic })),
+    });
+    throwOnCode(answer.errorCode ?? 0, `reading the positions of group ${group}`);
+    const positions: CommittedPosition[] = [];
+    for (const { topic, partitions: ofTopic } of answer.responses) {
+      for (const { partition, offset, metadata, errorCode } of ofTopic) {
+        throwOnCode(errorCode, `reading the position of group ${group} in ${topic}/${partition}`);
+        if (Number(offset) >= 0) positions.push({ topic, partition, offset: Number(offset), metadata: metadata ?? '' });
+      }
+    }
+    return positions;
+  }
+
+  async read(source: TopicPartition, offset: number, maxBytes: number, wait: number): Promise<FetchedRecords> {
+    const layout = (await this.cluster.layout([source.topic])).get(source.topic);
+    const leader = layout?.leaders[source.partition] ?? -1;
+    const targets = [{ ...source, offset }];
+    try {
+      const connection = await this.cluster.node(leader, 'read');
+      const body = encodeFetch(targets, this.settings.options, wait, maxBytes);
+      const decode = (bytes: Buffer): ReturnType<FetchAnswerDecoder['decode']> =>
+        new FetchAnswerDecoder().decode(bytes, targets);
+      const [partition] = await connection.exchange('Fetch', body, decode, wait + 5_000);
+      if (partition === undefined) throw new DriverError('UNKNOWN', `nothing was said of ${sourceName(source)}`);
+      if (partition.error !== undefined) throw partition.error;
+      return partition.fetched;
+    } catch (error) {
+      this.cluster.invalidate(source.topic);
+      throw error;
+    }
+  }
+
+  producer(): DriverProducer {
+    return new KafkajsProducer(this.cluster, this.lane('produce'));
+  }
+
+  reader(listener: ReaderListener): DriverReader {
+    return new KafkajsReader(this.cluster, this.settings.options, listener, this.lane('fetch'));
+  }
+
+  member(options: MemberOptions, listener: MemberListener): DriverMember {
+    return new KafkajsMember(this.cluster, this.settings.options, options, listener, this.lane('group'));
+  }
+
+  async close(): Promise<void> {
+    this.cluster.close();
+    return Promise.resolve();
+  }
+
+  private lane(purpose: string): string {
+    return `${purpose}-${++this.lanes}`;
+  }
+
+  private async listOffsets(
+    leader: number,
+    topic: string,
+    partitions: readonly number[],
+    timestamp: string,
+  ): Promise<Map<number, number>> {
+    const connection = await this.cluster.node(leader, 'control');
+    const answer = await connection.call<{
+      responses: { partitions: { partition: number; errorCode: number; offset: string }[] }[];
+    }>('ListOffsets', {
+      replicaId: -1,
+      // The end is the end of the log: a transaction still open must not be skipped by a position fixed behind it.
+      isolationLevel: 0,
+      topics: [{ topic, partitions: partitions.map((partition) => ({ partition, timestamp })) }],
+    });
+    const found = new Map<number, number>();
+    for (const { partition, errorCode, offset } of answer.responses.flatMap((response) => response.partitions)) {
+      throwOnCode(errorCode, `finding a position in ${topic}/${partition}`);
+      found.set(partition, Number(offset));
+    }
+    return found;
+  }
+}

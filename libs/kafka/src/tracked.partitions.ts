@@ -1,0 +1,164 @@
+import type { Delivery, ProviderContext, Settlement, Subscriber, Subscription } from 'nestjs-eventing';
+import type { PositionNotes } from './commit.metadata.js';
+import type { DeadLetterTopic } from './dead-letter.topic.js';
+import type { KafkaDelivery, Origin } from './kafka.delivery.js';
+import { DriverError, sourceName, type DriverReader, type FetchedRecords, type IncomingRecord, type KafkaDriver, type ReaderListener, type TopicPartition } from './kafka.driver.js'; // prettier-ignore
+import type { ResolvedKafkaOptions } from './kafka.options.js';
+import { PartitionTracker, type TrackerHost } from './partition.tracker.js';
+import type { ProducerQueue } from './producer.queue.js';
+import type { RetryTargets, RetryTopic } from './retry.topic.js';
+import type { Topology } from './topology.js';
+
+/** What the subscriptions of a provider share. */
+export interface SubscriptionParts {
+  readonly driver: KafkaDriver;
+  readonly options: ResolvedKafkaOptions;
+  readonly context: ProviderContext;
+  readonly topology: Topology;
+  readonly queue: ProducerQueue;
+  readonly retry: RetryTopic;
+  readonly deadLetters: DeadLetterTopic;
+}
+
+/** Where positions go; absent where none are kept. */
+export interface PositionSink {
+  changed(tracker: PartitionTracker, accepted: number): void;
+  commitNow(tracker: PartitionTracker): Promise<boolean>;
+}
+
+/** The partitions that a subscription has in this process, from reading to settling. */
+export class TrackedPartitions implements TrackerHost, ReaderListener {
+  readonly window: number;
+  readonly commits: boolean;
+  paused = false;
+  private readonly trackers = new Map<string, PartitionTracker>();
+  private readonly reader: DriverReader;
+
+  constructor(
+    private readonly parts: SubscriptionParts,
+    private readonly subscription: Subscription,
+    private readonly subscriber: Subscriber,
+    private readonly targets: RetryTargets,
+    private readonly sink: PositionSink | undefined,
+  ) {
+    this.window = Math.max(1, subscription.window);
+    this.commits = sink !== undefined;
+    this.reader = parts.driver.reader(this);
+  }
+
+  get sources(): TopicPartition[] {
+    return [...this.trackers.values()].map((tracker) => tracker.source);
+  }
+
+  add(source: TopicPartition, start: { readonly offset: number; readonly notes: PositionNotes }): void {
+    this.trackers.get(sourceName(source))?.close();
+    this.trackers.set(sourceName(source), new PartitionTracker(source, this, start));
+    this.reader.add(source, start.offset);
+  }
+
+  of(sources: readonly TopicPartition[]): PartitionTracker[] {
+    return sources.map((source) => this.trackers.get(sourceName(source))).filter((tracker) => tracker !== undefined);
+  }
+
+  /** No more deliveries of these; settlements still count. */
+  hold(sources: readonly TopicPartition[]): PartitionTracker[] {
+    const trackers = this.of(sources);
+    for (const tracker of trackers) {
+      tracker.hold();
+      this.reader.remove(tracker.source);
+    }
+    return trackers;
+  }
+
+  /** They are another's: settlements have no effect any more. */
+  drop(sources: readonly TopicPartition[]): void {
+    for (const tracker of this.hold(sources)) {
+      tracker.close();
+      this.trackers.delete(tracker.name);
+    }
+  }
+
+  resume(): void {
+    this.paused = false;
+    for (const tracker of this.trackers.values()) tracker.feed();
+  }
+
+  close(): void {
+    this.drop(this.sources);
+    this.reader.close();
+  }
+
+  // what a partition asks for
+
+  deliver(delivery: Delivery): void {
+    this.subscriber.deliver(delivery);
+  }
+
+  originOf(source: TopicPartition, record: IncomingRecord): Origin | null | undefined {
+    return source.topic === this.parts.retry.topic ? this.parts.retry.read(record, this.targets) : null;
+  }
+
+  changed(tracker: PartitionTracker, accepted: number): void {
+    this.sink?.changed(tracker, accepted);
+  }
+
+  commitNow(tracker: PartitionTracker): Promise<boolean> {
+    return this.sink?.commitNow(tracker) ?? Promise.resolve(true);
+  }
+
+  async move(delivery: KafkaDelivery, settlement: Settlement): Promise<void> {
+    const { deadLetters, retry, queue, context } = this.parts;
+    if (settlement.kind === 'reject') {
+      await deadLetters.append(settlement.letter);
+    } else if (settlement.kind === 'defer') {
+      const { notBefore, attempt } = settlement;
+      await queue.publishOne(retry.deferred(delivery, this.targets.own, notBefore, attempt, context.clock.now()));
+    }
+  }
+
+  full(tracker: PartitionTracker, full: boolean): void {
+    if (full) this.reader.pause(tracker.source);
+    else this.reader.resume(tracker.source);
+  }
+
+  // what the reader tells
+
+  records(source: TopicPartition, fetched: FetchedRecords): void {
+    this.trackers.get(sourceName(source))?.take(fetched);
+  }
+
+  /** Retention overtook us, or the topic is a new one of the same name: go on with the oldest there is, and say so. */
+  async outOfRange(source: TopicPartition, offset: number): Promise<number> {
+    const earliest = await this.parts.driver.offsets(source.topic, [source.partition], 'earliest');
+    const next = earliest.get(source.partition) ?? 0;
+    this.parts.context.logger.warn(
+      `EVT_POSITION: ${this.subscription.name} stood at ${offset} of ${sourceName(source)}, which does not exist; ` +
+        `it goes on at ${next}, the oldest there is.`,
+    );
+    const tracker = this.trackers.get(sourceName(source));
+    if (next < offset && tracker !== undefined) {
+      // Offsets begin anew: what is still in hand belongs to a log that is gone.
+      tracker.close();
+      this.trackers.set(tracker.name, new PartitionTracker(source, this, { offset: next, notes: NO_NOTES }));
+      void this.subscriber.revoked([tracker.name]).catch(() => undefined);
+    }
+    return next;
+  }
+
+  failed(source: TopicPartition, error: Error): void {
+    const { context, topology } = this.parts;
+    context.logger.debug(`Reading ${sourceName(source)} for ${this.subscription.name} fails: ${error.message}`);
+    if (!(error instanceof DriverError)) return;
+    if (error.type === 'UNKNOWN_TOPIC_OR_PARTITION') topology.ensure([source.topic]).catch(() => undefined);
+    else if (STUCK.has(error.type)) {
+      context.logger.error(
+        `EVT_UNDECODABLE: ${this.subscription.name} cannot read on in ${sourceName(source)}: ${error.message}.`,
+      );
+    }
+  }
+}
+
+export const NO_NOTES: PositionNotes = { attempt: 1, done: [] };
+
+/** Will not pass by itself. */
+const STUCK = new Set(['CORRUPT_MESSAGE', 'UNSUPPORTED_COMPRESSION_TYPE', 'TOPIC_AUTHORIZATION_FAILED']);

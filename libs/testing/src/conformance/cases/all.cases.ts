@@ -1,0 +1,33 @@
+import type { ConformanceCase } from '../conformance.case.js';
+import { connectionCases } from './connection.cases.js';
+import { contentCases } from './content.cases.js';
+import { copyCases } from './copies.cases.js';
+import { deadLetterCases } from './dead-letters.cases.js';
+import { deferCases } from './defer.cases.js';
+import { durabilityCases } from './durability.cases.js';
+import { flowCases } from './flow.cases.js';
+import { orderCases } from './order.cases.js';
+import { positionCases } from './position.cases.js';
+import { publishCases } from './publish.cases.js';
+import { redeliveryCases } from './redelivery.cases.js';
+import { redriveCases } from './redrive.cases.js';
+import { retryCases } from './retry.cases.js';
+import { sharingCases } from './sharing.cases.js';
+
+/** The suite, from what every provider has to what only faults show. */
+export const allCases: readonly ConformanceCase[] = [
+  ...contentCases,
+  ...copyCases,
+  ...sharingCases,
+  ...durabilityCases,
+  ...positionCases,
+  ...orderCases,
+  ...publishCases,
+  ...flowCases,
+  ...deferCases,
+  ...retryCases,
+  ...deadLetterCases,
+  ...redriveCases,
+  ...redeliveryCases,
+  ...connectionCases,
+];

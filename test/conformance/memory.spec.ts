@@ -1,0 +1,5 @@
+import { describe, it } from 'vitest';
+import { conformance } from 'nestjs-eventing/testing';
+import { memoryEnvironment } from './memory.environment.js';
+
+conformance({ describe, it }, memoryEnvironment());

@@ -1,0 +1,13 @@
+import { deliveryMutants } from './delivery.mutants.js';
+import type { MutantPlan } from './mutant.plan.js';
+import { publishMutants } from './publish.mutants.js';
+import { settlementMutants } from './settlement.mutants.js';
+import { subscriptionMutants } from './subscription.mutants.js';
+
+/** Providers that break one property each. */
+export const mutants: readonly MutantPlan[] = [
+  ...publishMutants,
+  ...subscriptionMutants,
+  ...deliveryMutants,
+  ...settlementMutants,
+];

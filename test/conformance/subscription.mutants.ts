@@ -1,0 +1,117 @@
+import { type MutantPlan, never } from './mutant.plan.js';
+
+/** Wrong about who gets what, and from where. */
+export const subscriptionMutants: readonly MutantPlan[] = [
+  {
+    name: 'lets all listeners of a service share one queue',
+    mutate: () => ({ subscription: (subscription) => ({ ...subscription, name: 'the-only-one' }) }),
+    caught: { copies: never('three copies arrive') },
+  },
+  {
+    name: 'lets services share the queue of a name',
+    mutate: () => ({ context: (context) => ({ ...context, service: 'everybody' }) }),
+    caught: { copies: never('three copies arrive') },
+  },
+  {
+    name: 'lets processes share what is per process',
+    mutate: () => ({ subscription: (subscription) => ({ ...subscription, perProcess: false }) }),
+    caught: { 'per-process': never('both have all') },
+  },
+  {
+    name: 'keeps the queue of a process that ended',
+    mutate: () => ({
+      subscription: (subscription, { instance }) =>
+        subscription.perProcess
+          ? { ...subscription, name: `${subscription.name}-${instance}`, perProcess: false, durable: true }
+          : subscription,
+    }),
+    caught: { 'per-process': /after its return/, 'per-process-remains': never('nothing is left') },
+  },
+  {
+    name: 'gives each instance of a listener a copy',
+    mutate: () => ({
+      subscription: (subscription, { instance }) => ({ ...subscription, name: `${subscription.name}-${instance}` }),
+    }),
+    caught: { competing: /more than once/ },
+  },
+  {
+    name: 'reads the first channel of a subscription only',
+    mutate: () => ({
+      subscription: (subscription) => ({ ...subscription, channels: subscription.channels.slice(0, 1) }),
+    }),
+    caught: {
+      'shared-group': never('all are handled \\(60 of 120'),
+      'uneven-group': never('all are handled \\(60 of 120'),
+    },
+  },
+  {
+    name: 'forgets durable subscriptions',
+    mutate: () => ({ subscription: (subscription) => ({ ...subscription, durable: false }) }),
+    caught: {
+      durable: never('all are handled \\(60 of 90'),
+      'first-subscription-kept': never('the later two'),
+      'from-is-for-the-first-time': /deliveries: /,
+      'gap-and-crash': never('what was not settled'),
+    },
+  },
+  {
+    name: 'keeps subscriptions that are not durable',
+    mutate: () => ({ subscription: (subscription) => ({ ...subscription, durable: true }) }),
+    caught: { 'not-durable': /came that should not/ },
+  },
+  {
+    name: 'begins with the earliest',
+    mutate: () => ({ subscription: (subscription) => ({ ...subscription, from: 'earliest' }) }),
+    caught: {
+      'from-first-subscription': /deliveries: /,
+      'from-time': /deliveries: /,
+      'from-positions': /deliveries: /,
+      'per-process': /what one got/,
+    },
+  },
+  {
+    name: 'begins with the latest',
+    mutate: () => ({ subscription: (subscription) => ({ ...subscription, from: 'first-subscription' }) }),
+    caught: {
+      'from-earliest': never('40 arrive'),
+      'from-time': never('20 arrive'),
+      'from-positions': never('60 arrive'),
+    },
+  },
+  {
+    name: 'ignores the window',
+    mutate: () => ({ subscription: (subscription) => ({ ...subscription, window: subscription.window * 4 }) }),
+    caught: { window: /more than the window/, 'window-gap': /while the first is not settled/ },
+  },
+  {
+    name: 'does not pause',
+    mutate: () => ({
+      handle: (handle) => ({ pause: () => undefined, resume: () => handle.resume(), stop: () => handle.stop() }),
+    }),
+    caught: { pause: /while it is paused/ },
+  },
+  {
+    name: 'does not resume',
+    mutate: () => ({
+      handle: (handle) => ({ pause: () => handle.pause(), resume: () => undefined, stop: () => handle.stop() }),
+    }),
+    caught: { pause: never('the rest arrives') },
+  },
+  {
+    name: 'never ends stop() while the broker is away',
+    mutate() {
+      let away = false;
+      return {
+        context: (context) => ({
+          ...context,
+          onStatus: (status, cause) => {
+            away = status === 'disconnected';
+            context.onStatus(status, cause);
+          },
+        }),
+        stop: (provider) => (away ? new Promise<void>(() => undefined) : provider.stop()),
+      };
+    },
+    caught: { 'stop-while-away': never('stop\\(\\) of') },
+  },
+];
