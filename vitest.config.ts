@@ -6,6 +6,7 @@ export default defineConfig({
   test: {
     include: ['{libs,apps,test,benchmarks}/**/*.spec.ts'],
     setupFiles: ['reflect-metadata'],
+    globalSetup: ['test/brokers/global-setup.ts'],
     // Importing Nest costs half a second a file: share it. No module of ours keeps mutable state, so nothing leaks.
     isolate: false,
     maxWorkers: 2,

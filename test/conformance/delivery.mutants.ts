@@ -1,4 +1,5 @@
-import type { Subscriber } from 'nestjs-eventing';
+import type { Delivery, Subscriber } from 'nestjs-eventing';
+import { setTimeout as pause } from 'node:timers/promises';
 import { copyOf } from './mutant.provider.js';
 import { type MutantPlan, never } from './mutant.plan.js';
 
@@ -36,6 +37,30 @@ export const deliveryMutants: readonly MutantPlan[] = [
       };
     },
     caught: { competing: /more than once/, 'ten-thousand': /more than once/ },
+  },
+  {
+    name: 'gives a message to another member after a while',
+    mutate() {
+      const groups = new Groups();
+      const settled = new Set<string>();
+      const id = ({ channel, position }: Delivery): string => `${channel}/${position}`;
+      return {
+        subscribed: groups.join,
+        unsubscribed: groups.leave,
+        settle: (settlement, delivery) => {
+          settled.add(id(delivery));
+          return delivery.settle(settlement);
+        },
+        deliver: (delivery, subscriber) => {
+          subscriber.deliver(delivery);
+          void pause(100).then(() => {
+            const other = groups.around(subscriber).find((member) => member !== subscriber);
+            if (!settled.has(id(delivery))) other?.deliver(delivery);
+          });
+        },
+      };
+    },
+    caught: { 'slow-listener': /came more than once/ },
   },
   {
     name: 'forgets keys',

@@ -6,8 +6,8 @@ export function memoryEnvironment(patience = 10_000): ConformanceEnvironment {
   return {
     name: 'memory',
     patience,
-    silence: 60,
-    traits: { countsCrashes: true, repeatsBeyondGap: false, windowCountsFromGap: true },
+    silence: 100,
+    traits: { countsCrashes: true, repeatsBeyondGap: false, windowCountsFromGap: true, movesSources: true },
     async open() {
       const broker = new MemoryBroker();
       const { faults } = broker;

@@ -22,6 +22,7 @@ export interface Mutation {
   subscription?(subscription: Subscription, context: ProviderContext): Subscription;
   /** @param original the delivery whose settlement is not broken */
   deliver?(delivery: Delivery, subscriber: Subscriber, original: Delivery): void;
+  revoked?(sources: readonly string[], subscriber: Subscriber): Promise<void>;
   settle?(settlement: Settlement, delivery: Delivery, provider: EventProvider): Promise<void> | void;
   /** Told of each subscription, under its name, when it begins. */
   subscribed?(name: string, subscriber: Subscriber): void;
@@ -91,7 +92,7 @@ class Mutant implements EventProvider {
         if (mutation.deliver === undefined) subscriber.deliver(passed);
         else mutation.deliver(passed, subscriber, delivery);
       },
-      revoked: (sources) => subscriber.revoked(sources),
+      revoked: (sources) => mutation.revoked?.(sources, subscriber) ?? subscriber.revoked(sources),
     });
     mutation.subscribed?.(name, subscriber);
     const changed = mutation.handle?.(handle) ?? handle;

@@ -71,6 +71,37 @@ export const publishMutants: readonly MutantPlan[] = [
     caught: { 'publish-failure': /the send of/ },
   },
   {
+    name: 'takes no more at once than fits into one request',
+    mutate: () => ({
+      publish: async (messages, provider) =>
+        messages.reduce((sum, { body }) => sum + body.byteLength, 0) > 2 ** 21
+          ? messages.map(refused)
+          : provider.publish(messages),
+    }),
+    caught: { 'large-batch': /refused/ },
+  },
+  {
+    name: 'publishes only while no listener is at work',
+    mutate() {
+      let atWork = 0;
+      return {
+        deliver: (delivery, subscriber) => {
+          atWork++;
+          subscriber.deliver(delivery);
+        },
+        settle: (settlement, delivery) => {
+          atWork--;
+          return delivery.settle(settlement);
+        },
+        publish: async (messages, provider) => {
+          while (atWork > 0) await pause(5);
+          return provider.publish(messages);
+        },
+      };
+    },
+    caught: { 'listener-sends': never('all are booked') },
+  },
+  {
     name: 'sends redriven letters to everybody',
     mutate: () => ({
       publish: (messages, provider) => provider.publish(messages.map(({ to: _to, ...message }) => message)),

@@ -26,6 +26,47 @@ export const settlementMutants: readonly MutantPlan[] = [
     caught: { 'gap-and-crash': never('what was not settled'), 'gap-and-stop': never('what was not settled') },
   },
   {
+    name: 'heeds what the old owner settles of a message that has moved',
+    mutate() {
+      const latest = new Map<string, Delivery>();
+      const id = ({ channel, position }: Delivery): string => `${channel}/${position}`;
+      return {
+        deliver: (delivery, subscriber, original) => {
+          latest.set(id(original), original);
+          subscriber.deliver(delivery);
+        },
+        settle: (settlement, delivery) => (latest.get(id(delivery)) ?? delivery).settle(settlement),
+      };
+    },
+    caught: { revoked: never('what the second left comes back') },
+  },
+  {
+    name: 'drops what is rejected while the broker is away',
+    mutate() {
+      let away = false;
+      const seen = new Set<string>();
+      return {
+        context: (context) => ({
+          ...context,
+          onStatus: (status, cause) => {
+            away = status === 'disconnected';
+            context.onStatus(status, cause);
+          },
+        }),
+        settle: (settlement, delivery) => {
+          if (settlement.kind !== 'reject' || !away) return delivery.settle(settlement);
+          return Promise.resolve();
+        },
+        deliver: (delivery, subscriber) => {
+          if (delivery.attempt === 1 && !seen.has(delivery.position)) subscriber.deliver(delivery);
+          else void delivery.settle({ kind: 'accept' });
+          seen.add(delivery.position);
+        },
+      };
+    },
+    caught: { 'dead-letter-while-away': never('it is a dead letter') },
+  },
+  {
     name: 'defers for half the time',
     mutate: () => ({
       settle: (settlement, delivery) => {

@@ -79,6 +79,34 @@ export const subscriptionMutants: readonly MutantPlan[] = [
     },
   },
   {
+    name: 'makes channels that it should only look for',
+    mutate: () => ({ context: (context) => ({ ...context, topology: 'create' }) }),
+    caught: { 'topology-check': /start\(\) gave/ },
+  },
+  {
+    name: 'fails when it is stopped again',
+    mutate() {
+      const stopped = new Set<unknown>();
+      return {
+        stop: async (provider) => {
+          if (stopped.size === stopped.add(provider).size) throw new Error('stopped already');
+          await provider.stop();
+        },
+      };
+    },
+    caught: { 'stop-anytime': /stopped already/ },
+  },
+  {
+    name: 'lets sources go without waiting for revoked()',
+    mutate: () => ({
+      revoked: (sources, subscriber) => {
+        void subscriber.revoked(sources);
+        return Promise.resolve();
+      },
+    }),
+    caught: { revoked: /before the old one let go/ },
+  },
+  {
     name: 'ignores the window',
     mutate: () => ({ subscription: (subscription) => ({ ...subscription, window: subscription.window * 4 }) }),
     caught: { window: /more than the window/, 'window-gap': /while the first is not settled/ },
@@ -100,7 +128,7 @@ export const subscriptionMutants: readonly MutantPlan[] = [
   {
     name: 'never ends stop() while the broker is away',
     mutate() {
-      let away = false;
+      let away = true;
       return {
         context: (context) => ({
           ...context,
@@ -112,6 +140,6 @@ export const subscriptionMutants: readonly MutantPlan[] = [
         stop: (provider) => (away ? new Promise<void>(() => undefined) : provider.stop()),
       };
     },
-    caught: { 'stop-while-away': never('stop\\(\\) of') },
+    caught: { 'stop-while-away': never('stop\\(\\) of'), 'away-too-long': never('it is refused') },
   },
 ];

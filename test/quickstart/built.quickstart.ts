@@ -10,6 +10,15 @@ export interface Ended {
   readonly stderr: string;
 }
 
+/** What tests read of the document that `--json` prints. */
+export interface PrintedAccount {
+  readonly ok: boolean;
+  readonly provider: string;
+  readonly tookMs: number;
+  readonly chapters: readonly { readonly name: string }[];
+  readonly steps: readonly { readonly ok: boolean }[];
+}
+
 /**
  * The quickstart as `npm start` would run it, compiled into a folder of its own: whoever builds `dist` at the same time does
  * not get in the way. The folder has the package's own `package.json`, by which the app finds `nestjs-eventing`.

@@ -1,7 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Account } from '../../apps/quickstart/src/story/account.js';
-import { BuiltQuickstart, ended } from './built.quickstart.js';
+import { BuiltQuickstart, ended, type PrintedAccount } from './built.quickstart.js';
 
 let quickstart: BuiltQuickstart;
 beforeAll(async () => {
@@ -22,7 +21,7 @@ describe('npm start', { timeout: 30_000 }, () => {
   it('--json prints the same as one document and nothing else', async () => {
     const { code, stdout, stderr } = await quickstart.run('--json');
     expect([code, stderr]).toEqual([0, '']);
-    const account = JSON.parse(stdout) as Account;
+    const account = JSON.parse(stdout) as PrintedAccount;
     expect(account).toMatchObject({ ok: true, provider: 'memory' });
     expect(account.steps).toHaveLength(14);
     expect(account.chapters.map(({ name }) => name)).toEqual(['session', 'retry', 'poison']);

@@ -1,7 +1,7 @@
 import { ConsoleLogger, Logger } from '@nestjs/common';
 import { memory, MemoryBroker } from 'nestjs-eventing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { quickstart } from './quickstart.js';
+import { quickstart, type QuickstartOptions } from './quickstart.js';
 import type { Account, Chapter, Entry, Step } from './story/account.js';
 import { judge } from './story/verdict.js';
 
@@ -9,20 +9,26 @@ beforeAll(() => Logger.overrideLogger(false));
 afterAll(() => Logger.overrideLogger(new ConsoleLogger()));
 
 /** Runs the quickstart on a broker, which may have been told to fail. */
-async function play(
+async function run(
   broker: MemoryBroker,
-  signal = new AbortController().signal,
-): Promise<{ code: number; account: Account }> {
+  options: Partial<QuickstartOptions> = {},
+): Promise<{ code: number; printed: string }> {
   let printed = '';
   const code = await quickstart({
     provider: memory({ broker }),
     patience: 1_500,
-    json: true,
+    json: false,
     serve: false,
-    signal,
+    signal: new AbortController().signal,
     paint: (_colour, text) => text,
-    print: (line) => (printed += line),
+    print: (line) => (printed += `${line}\n`),
+    ...options,
   });
+  return { code, printed };
+}
+
+async function play(broker: MemoryBroker, signal?: AbortSignal): Promise<{ code: number; account: Account }> {
+  const { code, printed } = await run(broker, { json: true, ...(signal === undefined ? {} : { signal }) });
   return { code, account: JSON.parse(printed) as Account };
 }
 
@@ -70,6 +76,17 @@ describe('a deviation makes it exit with 1 and is named', { timeout: 15_000 }, (
     expect(notAsTold(account.steps)).toContain(
       'two hops: orders → payments → notifications, each listener called once',
     );
+  });
+
+  it('in the account for people, with what was found instead', async () => {
+    const broker = new MemoryBroker();
+    broker.faults.duplicateNext(1, (message) => message.channel === 'orders');
+    const { code, printed } = await run(broker);
+    expect(code).toBe(1);
+    expect(printed).toMatch(
+      /✗ 1\. two hops.*\n +found: \[.*"payments handled orders.placed","payments handled orders.placed"/,
+    );
+    expect(printed).toMatch(/\d of 14 steps did not happen as told/);
   });
 
   it('an event that the broker does not take', async () => {

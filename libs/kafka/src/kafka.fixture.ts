@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { Socket } from 'node:net';
 import {
   systemClock,
   type Clock,
@@ -7,6 +8,7 @@ import {
   type ProviderContext,
   type Subscription,
 } from 'nestjs-eventing';
+import type { SocketTarget } from './kafka.options.js';
 
 const STEP = 50;
 
@@ -109,4 +111,28 @@ export function subscriptionOf(name: string, channel: string, changes: Partial<S
 
 export function textOf(delivery: Pick<Delivery, 'body'>): string {
   return Buffer.from(delivery.body).toString('utf8');
+}
+
+/** The network of one process: what it has open can be cut, as if the process had died or its host had lost the network. */
+export class Network {
+  private readonly sockets = new Set<Socket>();
+  private isCut = false;
+
+  readonly open = ({ host, port }: SocketTarget): Socket => {
+    const socket = new Socket();
+    this.sockets.add(socket);
+    socket.once('close', () => this.sockets.delete(socket));
+    if (this.isCut) setImmediate(() => socket.destroy(new Error('the network is cut')));
+    else socket.connect({ host, port });
+    return socket;
+  };
+
+  cut(): void {
+    this.isCut = true;
+    for (const socket of this.sockets) socket.destroy(new Error('the network is cut'));
+  }
+
+  mend(): void {
+    this.isCut = false;
+  }
 }

@@ -20,12 +20,21 @@ class Topic {
   waiting: QueuedRecord[] = [];
   learning = false;
   stale = true;
-  /** Records without key go to one partition until its batch is taken: fewer, larger batches. */
+  /** Records without key go to one partition until its batch is taken, or some dozens are in it: fewer, larger batches. */
   sticky = 0;
+  stuck = 0;
   /** Milliseconds since 1970. */
   learnAgainAt = Infinity;
 
   constructor(readonly name: string) {}
+}
+
+/** Records without key that go to one partition in a row. */
+const STICKY = 64;
+
+function moveOn(topic: Topic): void {
+  topic.sticky = (topic.sticky + 1) % topic.leaders.length;
+  topic.stuck = 0;
 }
 
 /** Which partition a message goes to, and which broker that belongs to now. */
@@ -62,7 +71,7 @@ export class ProducerTopics {
   /** A batch of this lane is complete: records without key go elsewhere now. */
   taken(lane: ProducerLane): void {
     const topic = this.topics.get(lane.topic);
-    if (topic?.sticky === lane.partition) topic.sticky = (topic.sticky + 1) % topic.leaders.length;
+    if (topic?.sticky === lane.partition) moveOn(topic);
   }
 
   *lanes(): Iterable<ProducerLane> {
@@ -92,6 +101,7 @@ export class ProducerTopics {
   }
 
   private stickyPartition(topic: Topic): number {
+    if (topic.stuck++ >= STICKY) moveOn(topic);
     for (let step = 0; step < topic.leaders.length; step++) {
       const partition = (topic.sticky + step) % topic.leaders.length;
       if (topic.leaders[partition] !== -1) return partition;

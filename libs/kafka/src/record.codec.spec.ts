@@ -1,10 +1,10 @@
-import { gzipSync } from 'node:zlib';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import kafkajs from 'kafkajs';
 import { describe, expect, it } from 'vitest';
 import { crc32c } from './crc32c.js';
 import type { IncomingRecord, OutgoingRecord } from './kafka.driver.js';
 import { partitionOf } from './murmur2.js';
-import { RecordDecoder } from './record.decoder.js';
+import { RecordDecoder, type Decompress } from './record.decoder.js';
 import { RecordEncoder } from './record.encoder.js';
 
 const IDENTITY = { producerId: 42n, producerEpoch: 1, firstSequence: 7 };
@@ -20,7 +20,7 @@ function encode(records: readonly OutgoingRecord[]): Buffer {
 async function decode(
   batch: Buffer,
   from = 0,
-  decompress = unused,
+  decompress: Decompress = unused,
 ): Promise<{ records: IncomingRecord[]; next: number }> {
   const records: IncomingRecord[] = [];
   const next = await new RecordDecoder(decompress).decode(batch, from, [], records);
@@ -113,7 +113,6 @@ describe('record batches', () => {
     const squeezed = gzipSync(batch.subarray(61));
     const head = patched(batch.subarray(0, 61), { attributes: 1 });
     head.writeInt32BE(61 - 12 + squeezed.length, 8);
-    const { gunzipSync } = await import('node:zlib');
     const read = await decode(Buffer.concat([head, squeezed]), 0, (_codec, bytes) =>
       Promise.resolve(gunzipSync(bytes)),
     );

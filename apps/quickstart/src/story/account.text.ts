@@ -86,16 +86,9 @@ export class AccountText {
 }
 
 function whatOf(entry: Entry): string {
-  switch (entry.kind) {
-    case 'http':
-      return `${entry.request.replace(/[\w-]{20,}/, short)} ⇒ ${entry.status} ${gistOf(entry)}`.trimEnd();
-    case 'sent':
-      return `→ ${entry.event}`;
-    case 'handled':
-      return `✓ ${entry.listener} ← ${entry.event}`;
-    case 'failed':
-      return `✗ ${entry.listener} ← ${entry.event}`;
-  }
+  if (entry.kind === 'sent') return `→ ${entry.event}`;
+  if (entry.kind !== 'http') return `${entry.kind === 'handled' ? '✓' : '✗'} ${entry.listener} ← ${entry.event}`;
+  return `${entry.request.replace(/[\w-]{20,}/, short)} ⇒ ${entry.status} ${gistOf(entry)}`.trimEnd();
 }
 
 function gistOf({ request, answer }: HttpEntry): string {

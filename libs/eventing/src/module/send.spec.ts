@@ -7,6 +7,7 @@ import {
   type EventDescriptor,
   EventListener,
   EventManager,
+  memory,
   type Next,
   type SendOptions,
 } from 'nestjs-eventing';
@@ -445,7 +446,6 @@ describe('a sender is rejected, with a code, the culprit and the remedy, and not
         return new Promise(() => undefined);
       }
     }
-    const { memory } = await import('nestjs-eventing');
     const app = await TestApp.start({ providers: [Stuck] }, { provider: memory({ capacity: 2 }), drain: 1 });
     await app.events.sendEvent(Ping, {});
     await app.events.sendEvent(Ping, {});

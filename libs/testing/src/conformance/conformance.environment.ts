@@ -31,6 +31,10 @@ export interface ConformanceTraits {
   readonly repeatsBeyondGap?: boolean;
   /** A log: the window counts from the oldest message not settled, whatever was settled behind it. @default false */
   readonly windowCountsFromGap?: boolean;
+  /** Sources move to a process that joins, so that it has a share at once. @default false */
+  readonly movesSources?: boolean;
+  /** Milliseconds after which a process that has stopped showing signs of life loses its messages. @default none */
+  readonly ownershipTimeout?: number;
 }
 
 /** One broker area. What is optional is a fault that this environment can bring about: cases that need one are skipped without. */

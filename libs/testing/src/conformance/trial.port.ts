@@ -21,7 +21,7 @@ export type SubscriptionPlan = Pick<Subscription, 'name' | 'channels'> & Partial
 /** One process that uses the provider without the kernel. */
 export class TrialPort {
   readonly provider: EventProvider;
-  readonly #subscriptions: PortSubscription[] = [];
+  readonly subscriptions: PortSubscription[] = [];
   #stopping: Promise<void> | undefined;
 
   constructor(
@@ -43,17 +43,21 @@ export class TrialPort {
     return this.provider.publish(plans.map(message));
   }
 
-  /** @param deliver what becomes of each delivery; without it they are kept and settled by nobody */
+  /**
+   * @param deliver what becomes of each delivery; without it they are kept and settled by nobody
+   * @param letGo what revoked() waits for
+   */
   async subscribe(
     plan: SubscriptionPlan,
     deliver: (delivery: Delivery) => void = () => undefined,
+    letGo: () => Promise<void> = () => Promise.resolve(),
   ): Promise<PortSubscription> {
-    const subscription = new PortSubscription(deliver);
+    const subscription = new PortSubscription(deliver, letGo);
+    this.subscriptions.push(subscription);
     const handle = await this.provider.subscribe(
       { perProcess: false, durable: true, from: 'first-subscription', window: 256, ordered: true, ...plan },
       subscription,
     );
-    this.#subscriptions.push(subscription);
     subscription.handle = handle;
     return subscription;
   }
@@ -77,7 +81,7 @@ export class TrialPort {
   }
 
   async #stop(): Promise<void> {
-    await Promise.all(this.#subscriptions.map(({ handle }) => handle?.stop()));
+    await Promise.all(this.subscriptions.map(({ handle }) => handle?.stop()));
     await this.provider.stop();
   }
 }
@@ -89,7 +93,10 @@ export class PortSubscription implements Subscriber {
   readonly lost: string[] = [];
   handle: SubscriptionHandle | undefined;
 
-  constructor(private readonly decide: (delivery: Delivery) => void) {}
+  constructor(
+    private readonly decide: (delivery: Delivery) => void,
+    private readonly letGo: () => Promise<void>,
+  ) {}
 
   deliver(delivery: Delivery): void {
     this.deliveries.push(delivery);
@@ -98,7 +105,7 @@ export class PortSubscription implements Subscriber {
 
   revoked(sources: readonly string[]): Promise<void> {
     this.lost.push(...sources);
-    return Promise.resolve();
+    return this.letGo();
   }
 
   /** Bodies as text, in the order of arrival. */

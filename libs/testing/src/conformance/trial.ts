@@ -124,14 +124,20 @@ export class Trial {
     channels: readonly string[],
     options: Partial<ProviderContext> = {},
   ): Promise<TrialPort> {
-    const context = { ...this.#context(instance, this.service), ...options };
-    const port = new TrialPort(this.cluster.provider(context.instance), context);
-    this.#ports.push(port);
+    const port = this.unstarted(instance, options);
     await inTime(
       `start() of ${instance}`,
       port.provider.start(channels.map((name) => ({ name, durable: this.abilities.durable !== false }))),
       this.patience,
     );
+    return port;
+  }
+
+  /** A process that uses the port and has not called start(). */
+  unstarted(instance: string, options: Partial<ProviderContext> = {}): TrialPort {
+    const context = { ...this.#context(instance, this.service), ...options };
+    const port = new TrialPort(this.cluster.provider(context.instance), context);
+    this.#ports.push(port);
     return port;
   }
 

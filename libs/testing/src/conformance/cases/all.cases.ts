@@ -6,7 +6,9 @@ import { deadLetterCases } from './dead-letters.cases.js';
 import { deferCases } from './defer.cases.js';
 import { durabilityCases } from './durability.cases.js';
 import { flowCases } from './flow.cases.js';
+import { lifecycleCases } from './lifecycle.cases.js';
 import { orderCases } from './order.cases.js';
+import { ownershipCases } from './ownership.cases.js';
 import { positionCases } from './position.cases.js';
 import { publishCases } from './publish.cases.js';
 import { redeliveryCases } from './redelivery.cases.js';
@@ -16,6 +18,7 @@ import { sharingCases } from './sharing.cases.js';
 
 /** The suite, from what every provider has to what only faults show. */
 export const allCases: readonly ConformanceCase[] = [
+  ...lifecycleCases,
   ...contentCases,
   ...copyCases,
   ...sharingCases,
@@ -24,6 +27,7 @@ export const allCases: readonly ConformanceCase[] = [
   ...orderCases,
   ...publishCases,
   ...flowCases,
+  ...ownershipCases,
   ...deferCases,
   ...retryCases,
   ...deadLetterCases,

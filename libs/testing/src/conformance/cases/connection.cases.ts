@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { EventingError } from 'nestjs-eventing';
+import { EventingError, RejectEvent } from 'nestjs-eventing';
 import { type ConformanceCase, needs } from '../conformance.case.js';
 import { assertKeyOrder, assertNoneLost, idsOf } from '../expectations.js';
 import { range, sampleId } from '../sample.event.js';
@@ -26,6 +26,7 @@ export const connectionCases: readonly ConformanceCase[] = [
       const sends = bodies.slice(200).map((body) => sender.send(placed, body).finally(() => answered++));
       const sent = Promise.all(sends);
       sent.catch(() => undefined);
+      await trial.until('it is noticed', () => !one.runtime.ready && !sender.runtime.ready);
       await trial.quiet();
       assert.equal(answered, 0, 'sends that had an answer while the broker was away');
       await trial.connect();
@@ -109,6 +110,39 @@ export const connectionCases: readonly ConformanceCase[] = [
         const arrived = heard.calls.some(({ body }) => body.n === 1 + index);
         assert.equal(arrived, false, `${1 + index} arrived, though its rejection was certain`);
       }
+    },
+  },
+  {
+    id: 'dead-letter-while-away',
+    title: 'what is to become a dead letter while the broker is away does when it is back, and its lane goes on',
+    needs: [needs.order('process'), needs.durable, ...away],
+    async run(trial) {
+      const placed = trial.keyedEvent();
+      const heard = trial.journal();
+      const gate = trial.gate();
+      const listener = heard.by('receipts', [placed], {}, async ({ body }) => {
+        if (body.n !== 0) return;
+        await gate.pass();
+        throw new RejectEvent('never');
+      });
+      const one = await trial.start('one', { listeners: [listener] });
+      const sender = await trial.sender([placed]);
+      await sender.send(placed, { key: 'a', n: 0 });
+      await sender.send(placed, { key: 'a', n: 1 });
+      await trial.until('it is at work', () => gate.waiting === 1);
+      await trial.disconnect();
+      gate.open();
+      await trial.quiet();
+      await trial.connect();
+      await trial.until('it is a dead letter', async () => (await one.letters()).length > 0);
+      await trial.until('its lane goes on', () => heard.calls.some(({ body }) => body.n === 1));
+      await trial.quiet();
+      const letters = await one.letters();
+      assert.deepEqual(
+        letters.map(({ reason, error }) => [reason, error.code]),
+        [['rejected', 'EVT_REJECTED']],
+      );
+      assertKeyOrder(heard.calls);
     },
   },
   {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import type { EnvelopePipeline } from 'nestjs-eventing';
 import type { ConformanceCase } from '../conformance.case.js';
 import { assertSameBytes, headerBytes } from '../expectations.js';
+import { range } from '../sample.event.js';
 import { accepting, type MessagePlan, textOf } from '../trial.port.js';
 
 /** What passes through a provider passes unchanged. */
@@ -26,6 +27,8 @@ export const contentCases: readonly ConformanceCase[] = [
           headers: { 'x-bytes': Uint8Array.of(0xff, 0xfe, 0x00, 0x80) },
           body: Buffer.from('raw'),
         },
+        { channel, key: 'long', headers: { 'x-long': 'é'.repeat(4000) }, body: Buffer.from('long header') },
+        { channel, key: 'many', headers: Object.fromEntries(range(70).map((n) => [`x-${n}`, `${n}`])) },
         { channel, key: '', body: Buffer.from('an empty key is a key') },
         { channel, key: undefined, body: Buffer.from('no key') },
       ];

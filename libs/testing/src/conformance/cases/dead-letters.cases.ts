@@ -154,6 +154,8 @@ export const deadLetterCases: readonly ConformanceCase[] = [
           `a page of ${limit} is too long`,
         );
       }
+      const neighbour = await trial.port('neighbour', [], { service: trial.name('neighbour') });
+      assert.deepEqual(await neighbour.letters(), [], 'letters of another service');
       const scanned = (await pagesOf(port, 100)).flat();
       for (const [index, letter] of scanned.entries()) {
         const { message, ...rest } = letters[index] as DeadLetter;
