@@ -21,12 +21,18 @@ const KEEPER = `
  * files: a SIGKILLed test runner leaves neither brokers nor files behind.
  */
 export class ScratchFolder {
+  private readonly onOrphaned = () => this.keeper.stdin?.destroy();
+
   private constructor(
     readonly path: string,
     private readonly keeper: ChildProcess,
-  ) {}
+  ) {
+    // A test worker whose runner was killed may go on with its tests for a while: it does not keep its brokers.
+    if (process.connected) process.once('disconnect', this.onOrphaned);
+  }
 
   static async create(name: string): Promise<ScratchFolder> {
+    if (process.send && !process.connected) throw new Error('The test runner is gone: nothing is started any more.');
     const path = await mkdtemp(join(tmpdir(), `nestjs-eventing-${name}-`));
     // Detached: a signal to the whole process group of the tests must not take the keeper with it.
     const options: SpawnOptions = { cwd: '/', detached: true, stdio: ['pipe', 'ignore', 'ignore'] };
@@ -40,6 +46,7 @@ export class ScratchFolder {
 
   /** To be called when nothing runs in the folder any more. */
   async remove(): Promise<void> {
+    process.off('disconnect', this.onOrphaned);
     await rm(this.path, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
     this.keeper.kill('SIGKILL');
   }

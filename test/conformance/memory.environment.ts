@@ -18,7 +18,10 @@ export function memoryEnvironment(patience = 10_000): ConformanceEnvironment {
         disconnect: () => faults.disconnect(),
         connect: () => faults.connect(),
         makePublishFail: (channel) => faults.rejectNext(Infinity, (message) => message.channel === channel),
-        makeDeadLettersFail: (count) => faults.failDeadLetters(count),
+        makeDeadLettersFail() {
+          faults.failDeadLetters(Infinity);
+          return () => faults.clear();
+        },
         remains: async () => broker.queues().map(({ name }) => name),
       };
     },

@@ -128,7 +128,7 @@ export const subscriptionMutants: readonly MutantPlan[] = [
   {
     name: 'never ends stop() while the broker is away',
     mutate() {
-      let away = true;
+      let away = false;
       return {
         context: (context) => ({
           ...context,
@@ -140,6 +140,17 @@ export const subscriptionMutants: readonly MutantPlan[] = [
         stop: (provider) => (away ? new Promise<void>(() => undefined) : provider.stop()),
       };
     },
-    caught: { 'stop-while-away': never('stop\\(\\) of'), 'away-too-long': never('it is refused') },
+    caught: { 'stop-while-away': never('stop\\(\\) of') },
+  },
+  {
+    name: 'never ends stop() where it never connected',
+    mutate() {
+      const connected = new Set<unknown>();
+      return {
+        start: (provider, channels) => provider.start(channels).then(() => void connected.add(provider)),
+        stop: (provider) => (connected.has(provider) ? provider.stop() : new Promise<void>(() => undefined)),
+      };
+    },
+    caught: { 'away-too-long': never('it is refused') },
   },
 ];

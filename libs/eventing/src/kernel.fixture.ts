@@ -3,6 +3,8 @@ import { Test, type TestingModule } from '@nestjs/testing';
 import {
   type Abilities,
   type DeadLetter,
+  type DeadLetterPage,
+  type DeadLetterQuery,
   DeadLetters,
   type Delivery,
   type EventingOptions,
@@ -210,6 +212,22 @@ export function ce(type: string, more: Readonly<Record<string, string | Uint8Arr
   return { ce_specversion: '1.0', ce_id: 'e1', ce_source: '/foreign', ce_type: type, 'content-type': 'application/json', ...more };
 }
 
+export function letterOf(parts: Partial<DeadLetter> = {}): DeadLetter {
+  return {
+    id: 'l1',
+    service: 'shop',
+    listener: 'SendReceipt',
+    channel: 'orders',
+    reason: 'failed',
+    error: { name: 'Error', message: 'no' },
+    attempts: 5,
+    firstFailedAt: 1,
+    deadAt: 2,
+    message: { key: 'k', headers: {}, body: Buffer.from('{}'), time: 0, position: '0@1' },
+    ...parts,
+  };
+}
+
 export const ABLE: Abilities = {
   order: 'cluster',
   durable: true,
@@ -252,7 +270,7 @@ export class ScriptedProvider implements EventProvider {
       await this.onAppend();
       this.letters.push(letter);
     },
-    scan: () => Promise.resolve({ letters: this.letters }),
+    scan: (_query: DeadLetterQuery): Promise<DeadLetterPage> => Promise.resolve({ letters: this.letters }),
     remove: () => Promise.resolve(),
   };
 

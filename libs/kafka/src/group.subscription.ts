@@ -127,8 +127,9 @@ export class GroupSubscription implements SubscriptionHandle, MemberListener {
 
   lost(sources: readonly TopicPartition[]): void {
     if (this.gaining !== undefined) this.gaining.valid = false;
+    const names = this.partitions.of(sources).map(({ name }) => name);
     this.partitions.drop(sources);
-    void this.subscriber.revoked(sources.map(sourceName)).catch(() => undefined);
+    if (names.length > 0) void this.subscriber.revoked(names).catch(() => undefined);
   }
 
   joined(): void {

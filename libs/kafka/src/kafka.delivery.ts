@@ -19,6 +19,8 @@ export const MOVING = 1;
 export const DONE = 2;
 /** Given back, to be delivered again. */
 export const RELEASED = 3;
+/** Deferred, and not due yet: the kernel does not know of it. */
+export const WAITING = 4;
 
 const NO_BYTES = new Uint8Array(0);
 const decoder = new TextDecoder();
@@ -31,7 +33,7 @@ export class KafkaDelivery implements Delivery {
 
   constructor(
     private readonly tracker: PartitionTracker,
-    readonly record: IncomingRecord,
+    public record: IncomingRecord,
     readonly attempt: number,
     private readonly origin: Origin | undefined,
   ) {
@@ -67,6 +69,17 @@ export class KafkaDelivery implements Delivery {
 
   get notBefore(): number | undefined {
     return this.origin?.notBefore;
+  }
+
+  /** Keeps only what it needs: the bytes are a view into a whole answer of the broker, which may be far larger. */
+  keepApart(): void {
+    const { key, value } = this.record;
+    this.record = { ...this.record, key: key && Buffer.from(key), value: value && Buffer.from(value) };
+  }
+
+  /** Only its offset is of interest any more. */
+  forget(): void {
+    this.record = { ...this.record, key: null, value: null, headers: {} };
   }
 
   /** The same record once more, after a release. */

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { Socket } from 'node:net';
+import { connect, Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import {
   systemClock,
   type Clock,
@@ -118,12 +119,15 @@ export class Network {
   private readonly sockets = new Set<Socket>();
   private isCut = false;
 
-  readonly open = ({ host, port }: SocketTarget): Socket => {
-    const socket = new Socket();
+  readonly open = ({ host, port, ssl }: SocketTarget): Socket => {
+    const socket = this.isCut
+      ? new Socket()
+      : ssl === undefined
+        ? connect({ host, port })
+        : connectTls({ host, port, ...ssl });
     this.sockets.add(socket);
     socket.once('close', () => this.sockets.delete(socket));
     if (this.isCut) setImmediate(() => socket.destroy(new Error('the network is cut')));
-    else socket.connect({ host, port });
     return socket;
   };
 

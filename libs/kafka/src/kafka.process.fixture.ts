@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import kafkajs from 'kafkajs';
 import type { Delivery, EventProvider, OutgoingMessage, ProviderContext, Subscription, SubscriptionHandle } from 'nestjs-eventing'; // prettier-ignore
 import { Network, contextOf, message, subscriptionOf, textOf, type TestContext } from './kafka.fixture.js';
 import type { KafkaOptions } from './kafka.options.js';
@@ -73,9 +74,83 @@ export class TestProcess {
   }
 
   async stop(): Promise<void> {
-    await Promise.all(this.received.map(({ handle }) => handle?.stop()));
+    await Promise.all(this.received.flatMap(({ handle }) => (handle === undefined ? [] : [handle.stop()])));
     await this.provider.stop();
   }
+}
+
+/** The processes of one service with one channel, and what the broker knows of it. */
+export class TestService {
+  readonly name = newService();
+  readonly channel = `${this.name}.orders`;
+  private readonly processes: TestProcess[] = [];
+
+  constructor(
+    private readonly brokers: readonly string[],
+    private readonly partitions = 3,
+  ) {}
+
+  /** Not started yet. */
+  process(options: Partial<KafkaOptions> = {}, context: Partial<ProviderContext> = {}): TestProcess {
+    const { brokers, partitions } = this;
+    const one = new TestProcess(this.name, { brokers, partitions, ...options }, context);
+    this.processes.push(one);
+    return one;
+  }
+
+  started(options: Partial<KafkaOptions> = {}): Promise<TestProcess> {
+    return this.process(options).start(this.channel);
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.processes.map((one) => one.stop()));
+  }
+
+  /** What its processes logged. */
+  lines(): string[] {
+    return this.processes.flatMap(({ context }) => context.lines);
+  }
+
+  /** Of this service. */
+  groups(): Promise<string[]> {
+    return this.withAdmin(async (admin) => {
+      const { groups } = await admin.listGroups();
+      return groups.map(({ groupId }) => groupId).filter((group) => group.startsWith(this.name));
+    });
+  }
+
+  membersOf(subscription: string): Promise<number> {
+    return this.withAdmin(async (admin) => {
+      const { groups } = await admin.describeGroups([`${this.name}.${subscription}`]);
+      return groups[0]?.members.length ?? 0;
+    });
+  }
+
+  /** In the first partition. */
+  committed(subscription: string): Promise<number> {
+    return this.withAdmin(async (admin) => {
+      const [topic] = await admin.fetchOffsets({ groupId: `${this.name}.${subscription}`, topics: [this.channel] });
+      return Number(topic?.partitions[0]?.offset);
+    });
+  }
+
+  async withAdmin<T>(work: (admin: kafkajs.Admin) => Promise<T>): Promise<T> {
+    const admin = new kafkajs.Kafka({ brokers: [...this.brokers], logLevel: kafkajs.logLevel.NOTHING }).admin();
+    await admin.connect();
+    try {
+      return await work(admin);
+    } finally {
+      await admin.disconnect();
+    }
+  }
+}
+
+export function numbers(count: number, from = 0): string[] {
+  return Array.from({ length: count }, (_, index) => `${from + index}`);
+}
+
+export function accept(delivery: Delivery | undefined): void {
+  void delivery?.settle({ kind: 'accept' });
 }
 
 export function newService(): string {

@@ -1,5 +1,5 @@
 import { EventingError, type Abilities, type ChannelPlan, type DeadLetterStore, type EventProvider, type OutgoingMessage, type ProviderContext, type ProviderFactory, type PublishFailure, type Subscriber, type Subscription, type SubscriptionHandle, type WireBinding } from 'nestjs-eventing'; // prettier-ignore
-import { Alarm, backoff, within } from './backoff.js';
+import { Alarm, backoff } from './backoff.js';
 import { DeadLetterTopic } from './dead-letter.topic.js';
 import { GroupSubscription } from './group.subscription.js';
 import type { KafkaDriver, TopicPlan } from './kafka.driver.js';
@@ -23,7 +23,7 @@ export function kafka(options: KafkaOptions): ProviderFactory {
 }
 
 /** The longest that a stopping provider waits for messages that were taken for publishing. */
-const LAST_FLUSH = 10_000;
+const LAST_FLUSH = 5_000;
 /** Room for bodies that other programs stored, larger than ours may be, and for what is known of a failure. */
 const DEAD_LETTER_ROOM = 10 * 1024 * 1024;
 
@@ -137,7 +137,7 @@ class KafkaProvider implements EventProvider {
     this.stopped = true;
     this.alarm.wake();
     await Promise.all([...this.handles].map((handle) => handle.stop()));
-    await within(this.queue.close(), Math.min(this.context.publishTimeout, LAST_FLUSH));
+    await this.queue.close(Math.min(this.context.publishTimeout, LAST_FLUSH));
     await this.driver.close();
   }
 

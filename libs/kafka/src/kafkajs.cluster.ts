@@ -177,6 +177,8 @@ export class KafkajsCluster {
   private async open(address: Address): Promise<KafkajsConnection> {
     const connection = new KafkajsConnection(address.host, address.port, this.settings);
     await connection.open();
+    // Somebody got through: the control connection need not wait for its next attempt.
+    if (this.reconnecting) this.alarm.wake();
     return connection;
   }
 

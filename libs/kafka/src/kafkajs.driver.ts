@@ -16,7 +16,8 @@ import {
   type TopicPlan,
 } from './kafka.driver.js';
 import { KafkajsCluster, type ClusterWatcher } from './kafkajs.cluster.js';
-import { errorOfCode, throwOnCode } from './kafkajs.codes.js';
+import { backoff } from './backoff.js';
+import { errorOfCode, isRetriable, throwOnCode } from './kafkajs.codes.js';
 import type { ConnectionSettings } from './kafkajs.connection.js';
 import { FetchAnswerDecoder, encodeFetch } from './kafkajs.fetch.js';
 import { KafkajsMember } from './kafkajs.member.js';
@@ -24,6 +25,8 @@ import { KafkajsProducer } from './kafkajs.producer.js';
 import { KafkajsReader } from './kafkajs.reader.js';
 
 const CREATE_TIMEOUT = 15_000;
+/** How often a position is looked for while its leader is not ready; some seconds. */
+const LOOKS = 12;
 
 /** The driver on kafkajs: its connections and codecs; see the members for why not its producer and consumer. */
 export class KafkajsDriver implements KafkaDriver {
@@ -69,27 +72,20 @@ export class KafkajsDriver implements KafkaDriver {
 
   async offsets(topic: string, partitions: readonly number[], at: OffsetQuery): Promise<Map<number, number>> {
     const timestamp = at === 'earliest' ? '-2' : at === 'latest' ? '-1' : String(at.time);
-    const leaders = (await this.cluster.layout([topic])).get(topic)?.leaders ?? [];
-    const byLeader = new Map<number, number[]>();
-    for (const partition of partitions) {
-      const leader = leaders[partition] ?? -1;
-      byLeader.set(leader, [...(byLeader.get(leader) ?? []), partition]);
-    }
-    const found = new Map<number, number>();
-    for (const [leader, led] of byLeader) {
+    for (let attempt = 1; ; attempt++) {
       try {
-        for (const [partition, offset] of await this.listOffsets(leader, topic, led, timestamp))
-          found.set(partition, offset);
+        const found = await this.offsetsOf(topic, partitions, timestamp);
+        // No record of that time or later: whatever comes will be.
+        const open = typeof at === 'object' ? partitions.filter((partition) => (found.get(partition) ?? -1) < 0) : [];
+        const ends = open.length > 0 ? await this.offsetsOf(topic, open, '-1') : [];
+        return new Map([...found, ...ends]);
       } catch (error) {
         this.cluster.invalidate(topic);
-        throw error;
+        // A topic that was made a moment ago has a leader that does not know of it yet.
+        if (attempt === LOOKS || !(error instanceof DriverError) || !isRetriable(error)) throw error;
+        await new Promise((resolve) => setTimeout(resolve, backoff(attempt, 20, 500)));
       }
     }
-    // No record of that time or later: whatever comes will be.
-    const open = typeof at === 'object' ? partitions.filter((partition) => (found.get(partition) ?? -1) < 0) : [];
-    if (open.length > 0)
-      for (const [partition, end] of await this.offsets(topic, open, 'latest')) found.set(partition, end);
-    return found;
   }
 
   async committed(group: string, partitions: readonly TopicPartition[]): Promise<CommittedPosition[]> {
@@ -160,6 +156,26 @@ export class KafkajsDriver implements KafkaDriver {
 
   private lane(purpose: string): string {
     return `${purpose}-${++this.lanes}`;
+  }
+
+  private async offsetsOf(
+    topic: string,
+    partitions: readonly number[],
+    timestamp: string,
+  ): Promise<Map<number, number>> {
+    const leaders = (await this.cluster.layout([topic])).get(topic)?.leaders ?? [];
+    const byLeader = new Map<number, number[]>();
+    for (const partition of partitions) {
+      const leader = leaders[partition] ?? -1;
+      if (leader === -1) throw new DriverError('LEADER_NOT_AVAILABLE', `${topic}/${partition} has no leader`);
+      byLeader.set(leader, [...(byLeader.get(leader) ?? []), partition]);
+    }
+    const found = new Map<number, number>();
+    for (const [leader, led] of byLeader) {
+      for (const [partition, offset] of await this.listOffsets(leader, topic, led, timestamp))
+        found.set(partition, offset);
+    }
+    return found;
   }
 
   private async listOffsets(

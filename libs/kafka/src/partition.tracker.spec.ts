@@ -1,9 +1,11 @@
 import type { Delivery } from 'nestjs-eventing';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { decodeNotes, type PositionNotes } from './commit.metadata.js';
+import type { Origin } from './kafka.delivery.js';
 import type { IncomingRecord } from './kafka.driver.js';
-import { turn } from './kafka.fixture.js';
-import { PartitionTracker, type TrackerHost } from './partition.tracker.js';
+import { HandClock, turn } from './kafka.fixture.js';
+import { PartitionTracker } from './partition.tracker.js';
+import type { TrackerHost } from './tracker.host.js';
 
 const SOURCE = { topic: 'orders', partition: 3 };
 
@@ -12,6 +14,8 @@ function record(offset: number): IncomingRecord {
 }
 
 class Host implements TrackerHost {
+  readonly clock = new HandClock();
+  notBefore: (offset: number) => number | undefined = () => undefined;
   window = 4;
   commits = true;
   paused = false;
@@ -26,8 +30,11 @@ class Host implements TrackerHost {
     this.delivered.push(delivery);
     this.onDeliver(delivery);
   }
-  originOf(_source: unknown, { offset }: IncomingRecord): null | undefined {
-    return offset >= 9_000 ? undefined : null;
+  originOf(_source: unknown, { offset, headers }: IncomingRecord): Origin | null | undefined {
+    if (offset >= 9_000) return undefined;
+    const notBefore = this.notBefore(offset);
+    if (notBefore === undefined) return null;
+    return { channel: 'other', position: undefined, time: 1, attempt: 2, notBefore, headers };
   }
   changed(): void {
     // the test asks for positions itself
@@ -208,6 +215,37 @@ describe('a tracked partition', () => {
     await host.delivered[1]?.settle({ kind: 'defer', notBefore: 1, attempt: 1 });
     expect(tracker.isClosed).toBe(true);
     expect(host.delivered).toHaveLength(2);
+  });
+
+  it('keeps deferred messages to itself until they are due, and lets others pass', async () => {
+    const now = host.clock.now();
+    host.window = 2;
+    host.notBefore = (offset) => (offset < 13 ? now + (20 - offset) * 1_000 : undefined);
+    host.onDeliver = (delivery) => void delivery.settle({ kind: 'accept' });
+    const tracker = await tracked([10, 11, 12, 13, 14, 15, 16]);
+    expect(offsets()).toEqual(['3@13', '3@14', '3@15', '3@16']);
+    // Nobody has it in work: a crash now is not its doing.
+    expect(tracker.position()).toMatchObject({ offset: 10, metadata: '1;a=2;d=3.3' });
+    await host.clock.advance(7_950);
+    expect(host.delivered).toHaveLength(4);
+    await host.clock.advance(50);
+    expect(offsets().slice(4)).toEqual(['retry-3@12']);
+    await host.clock.advance(2_000);
+    expect(offsets().slice(4)).toEqual(['retry-3@12', 'retry-3@11', 'retry-3@10']);
+    expect(tracker.position()).toMatchObject({ offset: 17, metadata: '' });
+  });
+
+  it('holds no more deferred messages than fit into memory', async () => {
+    host.notBefore = () => host.clock.now() + 1_000;
+    const tracker = await tracked(Array.from({ length: 8_999 }, (_, index) => index));
+    feed(
+      tracker,
+      Array.from({ length: 8_999 }, (_, index) => index),
+    );
+    expect(host.fullness.at(-1)).toBe(true);
+    host.onDeliver = (delivery) => void delivery.settle({ kind: 'accept' });
+    await host.clock.advance(1_000);
+    expect(host.delivered.length).toBeGreaterThanOrEqual(10_000);
   });
 
   it('stops reading when its buffer is full and goes on when it is half empty', async () => {

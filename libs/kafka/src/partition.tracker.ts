@@ -1,34 +1,19 @@
-import type { Delivery, Settlement } from 'nestjs-eventing';
+import type { Settlement, Timer } from 'nestjs-eventing';
 import { METADATA_ENOUGH, encodeNotes, type DoneRange, type PositionNotes } from './commit.metadata.js';
 import { DeliveryWindow } from './delivery.window.js';
-import { DONE, KafkaDelivery, MOVING, OPEN, RELEASED, type Origin } from './kafka.delivery.js';
+import { DONE, KafkaDelivery, MOVING, OPEN, RELEASED, WAITING } from './kafka.delivery.js';
 import { sourceName, type CommittedPosition, type FetchedRecords, type IncomingRecord, type TopicPartition } from './kafka.driver.js'; // prettier-ignore
 import { RecordBuffer } from './record.buffer.js';
-
-/** What a partition needs of the subscription that it belongs to. */
-export interface TrackerHost {
-  readonly window: number;
-  /** Whether positions are committed at all. */
-  readonly commits: boolean;
-  /** No deliveries now. */
-  readonly paused: boolean;
-  deliver(delivery: Delivery): void;
-  /** Where a record came from: null for a plain one; undefined for one of the retry topic that is not for us. */
-  originOf(source: TopicPartition, record: IncomingRecord): Origin | null | undefined;
-  /** Position or notes changed: commit them when convenient. */
-  changed(tracker: PartitionTracker, accepted: number): void;
-  /** Commits them, however long it takes. Resolves to false if the partition was lost before. */
-  commitNow(tracker: PartitionTracker): Promise<boolean>;
-  /** Defer and reject: stores it in its new place. */
-  move(delivery: KafkaDelivery, settlement: Settlement): Promise<void>;
-  /** Its buffer is full, or no longer: read on or not. */
-  full(tracker: PartitionTracker, full: boolean): void;
-}
+import type { TrackerHost } from './tracker.host.js';
+import { WaitingRoom } from './waiting.room.js';
 
 /** The attempt from which on records are tried one at a time, so that the right one is blamed for crashes. */
 const SUSPICIOUS = 3;
 /** How many deliveries go by before the size of the notes is looked at again. */
 const CHECK_EVERY = 64;
+/** Deferred messages of a partition that wait in memory; what comes behind them waits with them. */
+const MOST_WAITING = 10_000;
+const MOST_WAITING_BYTES = 16 * 1024 * 1024;
 /** At least this many records are read ahead, so that a small window does not slow reading down. */
 const LEAST_BUFFER = 1_000;
 
@@ -40,7 +25,12 @@ export class PartitionTracker {
   readonly name: string;
   private readonly buffer: RecordBuffer;
   private readonly window = new DeliveryWindow();
-  private released: KafkaDelivery[] = [];
+  private readonly waiting = new WaitingRoom(MOST_WAITING, MOST_WAITING_BYTES);
+  /** Released, or deferred until now: delivered before anything that was not yet. */
+  private next: KafkaDelivery[] = [];
+  /** Delivered and not settled. */
+  private open = 0;
+  private alarm: Timer | undefined;
   /** Settled by an owner before us, and not yet read again. */
   private readonly done: DoneRange[];
   private readonly start: number;
@@ -87,16 +77,15 @@ export class PartitionTracker {
     if (this.feeding) return;
     this.feeding = true;
     while (!this.closed && !this.held && !this.host.paused) {
-      const released = this.released.shift();
-      if (released !== undefined) {
-        const again = released.again();
-        this.window.replace(released, again);
-        this.host.deliver(again);
+      const waited = this.next[0];
+      if (waited !== undefined) {
+        if (waited.state === WAITING && this.open >= this.host.window) break;
+        this.next.shift();
+        this.deliverWaited(waited);
         continue;
       }
       const record = this.buffer.first;
-      if (record === undefined || this.window.size >= this.host.window) break;
-      if (!this.passGate() || this.isCrowded()) break;
+      if (record === undefined || this.isWindowFull() || !this.passGate() || this.isCrowded()) break;
       this.buffer.shift();
       this.deliver(record);
     }
@@ -106,7 +95,9 @@ export class PartitionTracker {
 
   accepted(delivery: KafkaDelivery): void {
     if (this.closed) return;
+    this.open--;
     if (this.window.head === delivery) this.window.shrink();
+    else if (this.waiting.size > 0) delivery.forget();
     this.changed(1);
     this.feed();
   }
@@ -116,7 +107,7 @@ export class PartitionTracker {
     if (this.closed) return Promise.resolve();
     if (settlement.kind === 'release') {
       delivery.state = RELEASED;
-      this.released.push(delivery);
+      this.next.unshift(delivery);
       // Not within this call: whoever gives something back does not expect more before that returns.
       queueMicrotask(() => this.feed());
       return Promise.resolve();
@@ -149,7 +140,9 @@ export class PartitionTracker {
     this.closed = true;
     this.buffer.clear();
     this.window.clear();
-    this.released = [];
+    this.waiting.clear();
+    this.next = [];
+    this.alarm?.cancel();
   }
 
   get isClosed(): boolean {
@@ -181,9 +174,51 @@ export class PartitionTracker {
       delivery.state = DONE;
       if (this.window.head === delivery) this.window.shrink();
       this.changed(0);
+    } else if ((delivery.notBefore ?? 0) > this.host.clock.now()) {
+      delivery.state = WAITING;
+      delivery.keepApart();
+      this.waiting.add(delivery);
+      this.watch();
     } else {
+      this.open++;
       this.host.deliver(delivery);
     }
+  }
+
+  private deliverWaited(waited: KafkaDelivery): void {
+    if (waited.state === WAITING) {
+      waited.state = OPEN;
+      this.open++;
+      // If it is the head, it is in work from now on, which a crash must tell.
+      this.changed(0);
+      this.host.deliver(waited);
+    } else {
+      const again = waited.again();
+      this.window.replace(waited, again);
+      this.host.deliver(again);
+    }
+  }
+
+  /** Wakes when the next deferred message is due. */
+  private watch(): void {
+    const { nextDue } = this.waiting;
+    this.alarm?.cancel();
+    if (nextDue === undefined) return;
+    const { clock } = this.host;
+    this.alarm = clock.setTimeout(
+      () => {
+        this.next.push(...this.waiting.takeDue(clock.now()));
+        this.watch();
+        this.feed();
+      },
+      Math.max(1, nextDue - clock.now()),
+    );
+  }
+
+  /** Where messages wait for their time, those settled behind them do not count, or one would hold up all. */
+  private isWindowFull(): boolean {
+    if (this.waiting.size === 0 && this.next.length === 0) return this.window.size >= this.host.window;
+    return this.open >= this.host.window || this.waiting.isFull || this.window.size >= 2 * MOST_WAITING;
   }
 
   private wasDone(offset: number): boolean {
@@ -218,7 +253,7 @@ export class PartitionTracker {
 
   /** With which attempt the record at the position is to be delivered if this process goes no further. */
   private attemptToNote(head: KafkaDelivery | undefined, offset: number): number {
-    if (head !== undefined) return this.clean ? head.attempt : head.attempt + 1;
+    if (head !== undefined) return this.clean || head.state === WAITING ? head.attempt : head.attempt + 1;
     const attempt = offset === this.start ? this.startAttempt : 1;
     return this.gate === 'opening' && !this.clean ? attempt + 1 : attempt;
   }
@@ -232,7 +267,7 @@ export class PartitionTracker {
 
   /** Only a wide window can need more notes than fit. */
   private isCrowded(): boolean {
-    if (this.host.window <= 256 || !this.host.commits) return false;
+    if (!this.host.commits || this.window.size <= 256) return false;
     if (this.crowded || ++this.sinceCheck >= CHECK_EVERY) {
       this.sinceCheck = 0;
       const position = this.window.head?.offset ?? this.buffer.position;

@@ -17,6 +17,7 @@ export class QueuedRecord implements OutgoingRecord {
     readonly value: Uint8Array | null,
     readonly headers: RawHeaders,
     readonly time: number,
+    readonly place: ((partitions: number) => number) | undefined,
   ) {
     let size = RECORD_OVERHEAD + (value?.length ?? 0) + (key?.length ?? 0);
     for (const name in headers) size += name.length + (headers[name] as HeaderValue).length + 4;

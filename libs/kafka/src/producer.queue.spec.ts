@@ -14,13 +14,13 @@ class Producer implements DriverProducer {
   readonly log: string[] = [];
   most = 0;
   private open = 0;
-  answer: (batch: ProducerBatch) => BatchOutcome | Promise<BatchOutcome> = () => STORED;
+  answer: (batch: ProducerBatch) => BatchOutcome = () => STORED;
 
   async send(_leader: number, batches: readonly ProducerBatch[]): Promise<readonly BatchOutcome[]> {
     this.sent.push([...batches]);
     this.most = Math.max(this.most, ++this.open);
     await turn();
-    const outcomes = await Promise.all(batches.map((batch) => this.answer(batch)));
+    const outcomes = batches.map((batch) => this.answer(batch));
     for (const [index, batch] of batches.entries()) {
       if (outcomes[index]?.kind === 'stored') this.log.push(...batch.records.map(({ value }) => String(value)));
     }
@@ -113,7 +113,7 @@ describe('the producer queue', () => {
     await clock.advance(6_000);
     expect(await call).toMatchObject([{ indeterminate: false, error: { code: 'EVT_PUBLISH_TIMEOUT' } }]);
     expect(producer.sent).toEqual([]);
-    await queue.close();
+    await queue.close(1_000);
   });
 
   it('finds the one record that is too large and stores the others in order', async () => {
@@ -145,7 +145,7 @@ describe('the producer queue', () => {
 
   it('sends what it took before it closes, and takes nothing more', async () => {
     const call = queue.publish([record('a')]);
-    await queue.close();
+    await queue.close(1_000);
     expect(await call).toEqual([]);
     expect(await queue.publish([record('b')])).toMatchObject([{ error: { code: 'EVT_NOT_RUNNING' } }]);
   });

@@ -1,5 +1,12 @@
-import { EventingError, type Clock, type PublishFailure, type RawHeaders, type Timer } from 'nestjs-eventing';
-import { backoff } from './backoff.js';
+import {
+  EventingError,
+  type Clock,
+  type ErrorCode,
+  type PublishFailure,
+  type RawHeaders,
+  type Timer,
+} from 'nestjs-eventing';
+import { backoff, within } from './backoff.js';
 import type { BatchOutcome, DriverProducer } from './kafka.driver.js';
 import { refusal } from './kafka.errors.js';
 import type { LaneBatch, ProducerLane } from './producer.lane.js';
@@ -14,6 +21,8 @@ export interface ProducerRecord {
   readonly headers: RawHeaders;
   /** Milliseconds since 1970. */
   readonly time: number;
+  /** Chooses the partition among so many, where not the key does. */
+  readonly place?: (partitions: number) => number;
 }
 
 export interface ProducerQueueOptions {
@@ -25,6 +34,7 @@ export interface ProducerQueueOptions {
   readonly clock: Clock;
 }
 
+const STOPPED = 'The Kafka provider is stopped.';
 /** Greatest size of one request; a broker refuses more than `socket.request.max.bytes`, usually 100 MiB. */
 const REQUEST_BYTES = 16 * 1024 * 1024;
 
@@ -58,14 +68,14 @@ export class ProducerQueue {
   publish(records: readonly ProducerRecord[]): Promise<readonly PublishFailure[]> {
     if (records.length === 0) return Promise.resolve([]);
     if (this.closed) {
-      const error = new EventingError('EVT_NOT_RUNNING', 'The Kafka provider is stopped.');
+      const error = new EventingError('EVT_NOT_RUNNING', STOPPED);
       return Promise.resolve(records.map((_, index) => ({ index, error, indeterminate: false })));
     }
     return new Promise((resolve) => {
       const call = new PublishCall(records.length, this.options.clock.now() + this.options.publishTimeout, resolve);
       for (let index = 0; index < records.length; index++) {
-        const { topic, key, value, headers, time } = records[index] as ProducerRecord;
-        const record = new QueuedRecord(call, index, key, value, headers, time);
+        const { topic, key, value, headers, time, place } = records[index] as ProducerRecord;
+        const record = new QueuedRecord(call, index, key, value, headers, time, place);
         call.records.push(record);
         this.topics.add(topic, record);
       }
@@ -81,13 +91,15 @@ export class ProducerQueue {
     if (failure !== undefined) throw failure.error;
   }
 
-  /** Takes nothing more; resolves when everything taken is answered, at the latest when its time is over. */
-  async close(): Promise<void> {
+  /** Takes nothing more. Resolves when everything taken is answered, at the latest after `patience` milliseconds. */
+  async close(patience: number): Promise<void> {
     this.closed = true;
-    if (this.hasOpenCalls()) await new Promise<void>((resolve) => (this.idle = resolve));
+    if (this.hasOpenCalls()) await within(new Promise<void>((resolve) => (this.idle = resolve)), patience);
     this.expiry?.cancel();
     this.retry?.cancel();
     this.topics.close();
+    for (const call of this.calls)
+      this.giveUp(call, 'EVT_NOT_RUNNING', `${STOPPED} Kafka had not confirmed the event.`);
   }
 
   /** The broker is back: do not wait for the pause after the last failure. */
@@ -184,11 +196,7 @@ export class ProducerQueue {
     for (let at = this.firstCall; at < this.calls.length; at++) {
       const call = this.calls[at] as PublishCall;
       if (call.deadline > now) break;
-      for (const record of call.records) {
-        if (record.done) continue;
-        const indeterminate = record.batch !== undefined && (record.batch.sending || record.batch.mayBeStored);
-        call.failed(record, this.timeout(indeterminate), indeterminate);
-      }
+      this.giveUp(call, 'EVT_PUBLISH_TIMEOUT', this.timeoutMessage());
     }
     for (const lane of this.topics.lanes()) {
       lane.prune();
@@ -200,14 +208,18 @@ export class ProducerQueue {
     this.forgetAnswered();
   }
 
-  private timeout(indeterminate: boolean): EventingError {
-    const seconds = this.options.publishTimeout / 1000;
+  private giveUp(call: PublishCall, code: ErrorCode, message: string): void {
     const cause = this.topics.lastError;
-    return new EventingError(
-      'EVT_PUBLISH_TIMEOUT',
-      `Kafka did not confirm the event within ${seconds} s (\`publishTimeout\`)${cause === undefined ? '' : `: ${cause.message}`}.`,
-      { indeterminate, ...(cause === undefined ? {} : { cause }) },
-    );
+    for (const record of call.records) {
+      if (record.done) continue;
+      const indeterminate = record.batch !== undefined && (record.batch.sending || record.batch.mayBeStored);
+      call.failed(record, new EventingError(code, message, { indeterminate, cause }), indeterminate);
+    }
+  }
+
+  private timeoutMessage(): string {
+    const why = this.topics.lastError === undefined ? '' : `: ${this.topics.lastError.message}`;
+    return `Kafka did not confirm the event within ${this.options.publishTimeout / 1000} s (\`publishTimeout\`)${why}.`;
   }
 
   private hasOpenCalls(): boolean {

@@ -96,7 +96,8 @@ export class ProducerTopics {
 
   private place(topic: Topic, record: QueuedRecord): void {
     const count = topic.leaders.length;
-    const partition = record.key === undefined ? this.stickyPartition(topic) : partitionOf(record.key, count);
+    let partition = record.place?.(count);
+    partition ??= record.key === undefined ? this.stickyPartition(topic) : partitionOf(record.key, count);
     (topic.lanes[partition] as ProducerLane).push(record);
   }
 

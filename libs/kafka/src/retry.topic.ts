@@ -1,6 +1,7 @@
 import type { OutgoingMessage, RawHeaders } from 'nestjs-eventing';
 import type { KafkaDelivery, Origin } from './kafka.delivery.js';
 import type { IncomingRecord } from './kafka.driver.js';
+import { partitionOf } from './murmur2.js';
 import type { ProducerRecord } from './producer.queue.js';
 
 /** Reserved: what the retry topic adds to a message's own headers. */
@@ -14,6 +15,8 @@ const NOT_BEFORE = `${PREFIX}not-before`;
 const ADDED: ReadonlySet<string> = new Set([TARGET, CHANNEL, POSITION, TIME, ATTEMPT, NOT_BEFORE]);
 
 const LONGEST_NAME = 512;
+/** Milliseconds. What waits longer is kept apart, in the last partition, so that soon ones never queue behind it. */
+const LONG = 600_000;
 
 /** Who reads what of the retry topic. */
 export interface RetryTargets {
@@ -40,7 +43,9 @@ export class RetryTopic {
 
   /** A message deferred by a listener. */
   deferred(delivery: KafkaDelivery, target: string, notBefore: number, attempt: number, now: number): ProducerRecord {
-    return this.record(delivery.record.key ?? undefined, delivery.body, delivery.headers, now, {
+    const key = delivery.record.key ?? undefined;
+    const place = notBefore - now > LONG ? lastPartition : key === undefined ? anyOther : otherBy(key);
+    return this.record(key, delivery.body, delivery.headers, now, place, {
       [TARGET]: target,
       [CHANNEL]: delivery.channel,
       [POSITION]: delivery.position,
@@ -52,7 +57,8 @@ export class RetryTopic {
 
   /** A message that only one subscription shall get. */
   targeted(message: OutgoingMessage, target: string, now: number): ProducerRecord {
-    return this.record(message.key, message.body, message.headers, now, {
+    const place = message.key === undefined ? anyOther : otherBy(message.key);
+    return this.record(message.key, message.body, message.headers, now, place, {
       [TARGET]: target,
       [CHANNEL]: message.channel,
       [TIME]: String(message.time),
@@ -84,10 +90,23 @@ export class RetryTopic {
     value: Uint8Array,
     headers: RawHeaders,
     time: number,
+    place: (partitions: number) => number,
     added: Readonly<Record<string, string>>,
   ): ProducerRecord {
-    return { topic: this.topic, key, value, headers: { ...headers, ...added }, time };
+    return { topic: this.topic, key, value, headers: { ...headers, ...added }, time, place };
   }
+}
+
+function lastPartition(partitions: number): number {
+  return partitions - 1;
+}
+
+function anyOther(partitions: number): number {
+  return Math.floor(Math.random() * Math.max(1, partitions - 1));
+}
+
+function otherBy(key: string | Uint8Array): (partitions: number) => number {
+  return (partitions) => partitionOf(key, Math.max(1, partitions - 1));
 }
 
 function text(value: Uint8Array | undefined): string | undefined {

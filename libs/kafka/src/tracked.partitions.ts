@@ -1,13 +1,14 @@
-import type { Delivery, ProviderContext, Settlement, Subscriber, Subscription } from 'nestjs-eventing';
+import type { Clock, Delivery, ProviderContext, Settlement, Subscriber, Subscription } from 'nestjs-eventing';
 import type { PositionNotes } from './commit.metadata.js';
 import type { DeadLetterTopic } from './dead-letter.topic.js';
 import type { KafkaDelivery, Origin } from './kafka.delivery.js';
 import { DriverError, sourceName, type DriverReader, type FetchedRecords, type IncomingRecord, type KafkaDriver, type ReaderListener, type TopicPartition } from './kafka.driver.js'; // prettier-ignore
 import type { ResolvedKafkaOptions } from './kafka.options.js';
-import { PartitionTracker, type TrackerHost } from './partition.tracker.js';
+import { PartitionTracker } from './partition.tracker.js';
 import type { ProducerQueue } from './producer.queue.js';
 import type { RetryTargets, RetryTopic } from './retry.topic.js';
 import type { Topology } from './topology.js';
+import type { TrackerHost } from './tracker.host.js';
 
 /** What the subscriptions of a provider share. */
 export interface SubscriptionParts {
@@ -29,6 +30,7 @@ export interface PositionSink {
 /** The partitions that a subscription has in this process, from reading to settling. */
 export class TrackedPartitions implements TrackerHost, ReaderListener {
   readonly window: number;
+  readonly clock: Clock;
   readonly commits: boolean;
   paused = false;
   private readonly trackers = new Map<string, PartitionTracker>();
@@ -42,6 +44,7 @@ export class TrackedPartitions implements TrackerHost, ReaderListener {
     private readonly sink: PositionSink | undefined,
   ) {
     this.window = Math.max(1, subscription.window);
+    this.clock = parts.context.clock;
     this.commits = sink !== undefined;
     this.reader = parts.driver.reader(this);
   }

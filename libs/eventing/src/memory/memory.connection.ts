@@ -16,6 +16,8 @@ type End = 'stopped' | 'crashed';
 /** One provider's line to the broker: waits while the broker is away, and is of no use once stopped or crashed. */
 export class MemoryConnection {
   private end: End | undefined;
+  /** A line with subscriptions keeps the process alive, as the socket to a real broker does. */
+  private alive: NodeJS.Timeout | undefined;
   /** Its subscriptions; each takes itself out when it leaves. */
   readonly members = new Set<QueueMember>();
   /** Calls that wait for the broker; each is ended by what it gets. */
@@ -45,6 +47,7 @@ export class MemoryConnection {
   async subscribe(subscription: Subscription, subscriber: Subscriber): Promise<SubscriptionHandle> {
     if (!this.broker.line.up) await this.reachable();
     if (this.end !== undefined) throw this.ended();
+    this.alive ??= setInterval(() => undefined, 2 ** 30);
     return this.broker.subscribe(subscription, this.context, subscriber, this.members);
   }
 
@@ -71,6 +74,7 @@ export class MemoryConnection {
   private finish(end: End): void {
     if (this.end !== undefined) return;
     this.end = end;
+    clearInterval(this.alive);
     this.broker.detach(this);
     for (const giveUp of this.waiting) giveUp(this.ended());
     for (const member of this.members) member.leave(end === 'crashed');

@@ -170,7 +170,7 @@ describe('a pipeline', () => {
       }
     }
     const app = await TestApp.start({ providers: [Shaky, listener(journal)] });
-    await run(app);
+    await app.events.sendEvent(OrderPlaced, { id: '1' });
     await app.clock.advance(1000);
     expect(journal).toEqual(['on', 'on']);
     expect(envelopes.map(({ attempt }) => attempt)).toEqual([1, 2, 3]);

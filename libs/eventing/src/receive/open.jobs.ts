@@ -54,7 +54,7 @@ export class OpenJobs {
       const look = (): void => {
         if (!jobs.some((job) => job.open)) end();
       };
-      const timer = this.clock.setTimeout(end, milliseconds);
+      const timer = this.clock.setTimeout(end, milliseconds, true);
       this.#watchers.add(look);
       look();
     });

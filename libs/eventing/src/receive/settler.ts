@@ -30,7 +30,7 @@ export class Settler {
         this.say('error', job, `It could not be settled (${settlement.kind})`, error);
         // Unsettled messages come back.
         if (abandoned()) done();
-        else job.timer = this.options.clock.setTimeout(go, SETTLE_AGAIN);
+        else job.timer = this.options.clock.setTimeout(go, SETTLE_AGAIN, true);
       });
     };
     go();

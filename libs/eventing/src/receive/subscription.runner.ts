@@ -184,7 +184,7 @@ export class SubscriptionRunner implements Subscriber {
       job.state = 'queued';
       this.#lanes.again(job);
     };
-    job.timer = clock.setTimeout(again, Math.max(0, until - clock.now()));
+    job.timer = clock.setTimeout(again, Math.max(0, until - clock.now()), true);
     this.#lanes.yield();
   }
 

@@ -71,6 +71,9 @@ const TRACE = ['traceparent', 'tracestate'];
 
 /** Fills in the defaults and checks everything at once. @throws EventingError EVT_INVALID_OPTIONS naming each option */
 export function resolveOptions(options: EventingOptions, logger: ProviderLogger): ResolvedOptions {
+  // What a factory that forgot to return gives.
+  if (typeof options !== 'object' || options === null)
+    throw new EventingError('EVT_INVALID_OPTIONS', `EventingModule: the options are ${String(options)}: return an object from useFactory.`);
   const resolved: ResolvedOptions = {
     service: options.service ?? 'app',
     instance: options.instance ?? ownName(),

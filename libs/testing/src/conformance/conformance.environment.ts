@@ -51,11 +51,13 @@ export interface ConformanceCluster {
   connect?(): void | Promise<void>;
   /** The broker refuses every message to this channel from now on, and takes others of the same batch. */
   makePublishFail?(channel: string): void | Promise<void>;
-  /** The next so many dead letters are not taken. */
-  makeDeadLettersFail?(count: number): void | Promise<void>;
+  /** The broker takes no dead letter of this service, until the function returned is called. */
+  makeDeadLettersFail?(service: string): MendDeadLetters | Promise<MendDeadLetters>;
   /** Names of all queues, groups and the like that the broker keeps for subscriptions. */
   remains?(): Promise<readonly string[]>;
 }
+
+export type MendDeadLetters = () => void | Promise<void>;
 
 /** The optional members of a cluster. */
 export type ConformanceHook = {

@@ -126,12 +126,17 @@ export const deadLetterCases: readonly ConformanceCase[] = [
         ],
         sends: [placed],
       });
-      await trial.cluster.makeDeadLettersFail?.(2);
+      const mend = await trial.cluster.makeDeadLettersFail?.(trial.service);
       await service.sendAll(placed, [
         { key: 'a', n: 0 },
         { key: 'a', n: 1 },
         { key: 'b', n: 2 },
       ]);
+      await trial.until('the other key goes on', () => heard.calls.some(({ body }) => body.n === 2));
+      await trial.quiet();
+      assert.deepEqual(await service.letters(), []);
+      assert.equal(heard.count, 2, 'its lane waits');
+      await mend?.();
       await trial.until('the letter is stored', async () => (await service.letters()).length === 1);
       await trial.until('its lane goes on', () => heard.count >= 3);
       assert.deepEqual(heard.calls.map(({ body }) => body.n).sort(), [0, 1, 2]);
@@ -175,7 +180,7 @@ export const deadLetterCases: readonly ConformanceCase[] = [
     title: 'letters are removed alone and appended once; a cursor misses none when others go meanwhile',
     async run(trial) {
       const { port, letters } = await written(trial.port('one', []), trial.service, 12);
-      await port.provider.deadLetters.append(letters[3] as DeadLetter);
+      await port.provider.deadLetters.append(letters[11] as DeadLetter);
       assert.equal((await port.letters()).length, 12, 'appending a letter again makes no second one');
       const first = await port.provider.deadLetters.scan({ limit: 4 });
       await port.provider.deadLetters.remove(first.letters.map(({ id }) => id));
