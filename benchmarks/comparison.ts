@@ -33,13 +33,21 @@ export interface Metric {
   readonly metric: string;
   readonly unit: string;
   readonly of: (sample: Sample) => number;
-  readonly target?: { readonly text: string; readonly met: (ratio: number, ours: number, reference: number) => boolean };
+  readonly target?: {
+    readonly text: string;
+    readonly met: (ratio: number, ours: number, reference: number) => boolean;
+  };
 }
 
-export const rate = (target?: Metric['target']): Metric => withTarget({ metric: 'rate', unit: 'events/s', of: ({ events, wall }) => events / (wall / 1e9) }, target);
-export const cpu = (target?: Metric['target']): Metric => withTarget({ metric: 'client CPU', unit: 'µs/event', of: (sample) => sample.cpu / 1000 / sample.events }, target);
+export const rate = (target?: Metric['target']): Metric =>
+  withTarget({ metric: 'rate', unit: 'events/s', of: ({ events, wall }) => events / (wall / 1e9) }, target);
+export const cpu = (target?: Metric['target']): Metric =>
+  withTarget({ metric: 'client CPU', unit: 'µs/event', of: (sample) => sample.cpu / 1000 / sample.events }, target);
 export const latency = (share: number, target?: Metric['target']): Metric =>
-  withTarget({ metric: `p${share * 100}`, unit: 'ms', of: ({ latencies }) => percentile(latencies ?? [], share) }, target);
+  withTarget(
+    { metric: `p${share * 100}`, unit: 'ms', of: ({ latencies }) => percentile(latencies ?? [], share) },
+    target,
+  );
 
 function withTarget(metric: Metric, target: Metric['target']): Metric {
   return target === undefined ? metric : { ...metric, target };

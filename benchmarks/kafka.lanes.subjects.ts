@@ -22,5 +22,7 @@ function slow(brokers: string, events: number, concurrency: number): Subject {
   };
 }
 
-export const sideBySide = ({ brokers = '', events = '' }: Record<string, string>): Subject => slow(brokers, Number(events), 32);
-export const oneByOne = ({ brokers = '', events = '' }: Record<string, string>): Subject => slow(brokers, Number(events), 1);
+export const sideBySide = ({ brokers = '', events = '' }: Record<string, string>): Subject =>
+  slow(brokers, Number(events), 32);
+export const oneByOne = ({ brokers = '', events = '' }: Record<string, string>): Subject =>
+  slow(brokers, Number(events), 1);

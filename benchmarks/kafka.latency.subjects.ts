@@ -52,7 +52,12 @@ export function eventing({ brokers = '' }: Record<string, string>): Subject {
       pipelines: [],
       problems: [],
       listeners: [
-        { label: 'Bench', events: [registry.describe(OrderPlaced)], options: {}, invoke: async (event) => arrived.on(event as OrderPlaced) },
+        {
+          label: 'Bench',
+          events: [registry.describe(OrderPlaced)],
+          options: {},
+          invoke: async (event) => arrived.on(event as OrderPlaced),
+        },
       ],
     }),
   );
@@ -81,7 +86,8 @@ export function byHand({ brokers = '' }: Record<string, string>): Subject {
       });
       await joined;
     },
-    round: () => paced((event) => producer.send({ topic: 'orders.twin', acks: -1, messages: [messageOf(event)] }), arrived),
+    round: () =>
+      paced((event) => producer.send({ topic: 'orders.twin', acks: -1, messages: [messageOf(event)] }), arrived),
     async close() {
       await consumer.disconnect();
       await producer.disconnect();

@@ -15,7 +15,10 @@ const PARTITIONS = 6;
 /** 1000 `sendEvent` calls open at all times: as each is answered, the next is made. */
 export function eventing({ brokers = '' }: Record<string, string>): Subject {
   const runtime = new EventingRuntime(
-    resolveOptions({ service: 'bench', provider: kafka({ brokers: brokers.split(','), partitions: PARTITIONS }) }, quiet),
+    resolveOptions(
+      { service: 'bench', provider: kafka({ brokers: brokers.split(','), partitions: PARTITIONS }) },
+      quiet,
+    ),
     () => ({ pipelines: [], listeners: [], problems: [] }),
   );
   return {

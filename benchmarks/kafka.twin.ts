@@ -29,11 +29,18 @@ export async function createTopic(brokers: string, topic: string, numPartitions:
 }
 
 /** Fills a topic with events numbered from 0. */
-export async function prefill(brokers: string, topic: string, events: number, order: (index: number) => OrderPlaced): Promise<void> {
+export async function prefill(
+  brokers: string,
+  topic: string,
+  events: number,
+  order: (index: number) => OrderPlaced,
+): Promise<void> {
   const producer = clientOf(brokers).producer({ idempotent: true });
   await producer.connect();
   for (let first = 0; first < events; first += 2000) {
-    const messages = Array.from({ length: Math.min(2000, events - first) }, (_, index) => messageOf(order(first + index)));
+    const messages = Array.from({ length: Math.min(2000, events - first) }, (_, index) =>
+      messageOf(order(first + index)),
+    );
     await producer.send({ topic, messages, acks: -1, compression: CompressionTypes.None });
   }
   await producer.disconnect();

@@ -34,7 +34,8 @@ export function eventing(): Subject {
         handled.start();
         for (let first = 0; first < EVENTS; first += OPEN) {
           const sends: Promise<unknown>[] = [];
-          for (let index = first; index < first + OPEN; index++) sends.push(runtime.events.sendEvent(orderNumber(index)));
+          for (let index = first; index < first + OPEN; index++)
+            sends.push(runtime.events.sendEvent(orderNumber(index)));
           await Promise.all(sends);
           await handled.reached(first + OPEN);
         }

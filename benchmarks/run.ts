@@ -7,7 +7,10 @@ import { kafkaBenches, memoryBenches } from './benches.js';
 import { compare, type Result } from './comparison.js';
 import { markdown } from './report.js';
 
-const { values, positionals } = parseArgs({ allowPositionals: true, options: { write: { type: 'boolean', default: false } } });
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { write: { type: 'boolean', default: false } },
+});
 const wanted = (name: string): boolean => positionals.length === 0 || positionals.some((word) => name.includes(word));
 
 const results: Result[] = [];

@@ -63,6 +63,16 @@ export const deliveryMutants: readonly MutantPlan[] = [
     caught: { 'slow-listener': /came more than once/ },
   },
   {
+    name: 'delivers everything twice',
+    mutate: () => ({
+      deliver: (delivery, subscriber) => {
+        subscriber.deliver(delivery);
+        subscriber.deliver(copyOf(delivery, { settle: () => undefined }));
+      },
+    }),
+    caught: { copies: /came more than once/, 'shared-group': /came more than once/, release: /deep.*equal/ },
+  },
+  {
     name: 'forgets keys',
     mutate: () => ({ deliver: (delivery, subscriber) => subscriber.deliver(copyOf(delivery, { key: undefined })) }),
     caught: {

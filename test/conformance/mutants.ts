@@ -1,3 +1,4 @@
+import { connectionMutants } from './connection.mutants.js';
 import { deliveryMutants } from './delivery.mutants.js';
 import type { MutantPlan } from './mutant.plan.js';
 import { publishMutants } from './publish.mutants.js';
@@ -10,4 +11,5 @@ export const mutants: readonly MutantPlan[] = [
   ...subscriptionMutants,
   ...deliveryMutants,
   ...settlementMutants,
+  ...connectionMutants,
 ];

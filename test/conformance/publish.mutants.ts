@@ -158,23 +158,6 @@ export const publishMutants: readonly MutantPlan[] = [
     caught: { 'stop-publishes': never('all are handled \\(0 of 500') },
   },
   {
-    name: 'refuses at once while the broker is away',
-    mutate() {
-      let away = false;
-      return {
-        context: (context) => ({
-          ...context,
-          onStatus: (status, cause) => {
-            away = status === 'disconnected';
-            context.onStatus(status, cause);
-          },
-        }),
-        publish: async (messages, provider) => (away ? messages.map(refused) : provider.publish(messages)),
-      };
-    },
-    caught: { reconnect: /an answer while the broker was away/ },
-  },
-  {
     name: 'waits for the broker without end',
     mutate: () => ({ context: (context) => ({ ...context, publishTimeout: 3_600_000 }) }),
     caught: { 'publish-timeout': never('all are rejected') },
@@ -203,7 +186,11 @@ export const publishMutants: readonly MutantPlan[] = [
   },
 ];
 
-function refused(_message: OutgoingMessage, index: number): { index: number; error: Error; indeterminate: boolean } {
+/** The failure of a message that is not stored. */
+export function refused(
+  _message: OutgoingMessage,
+  index: number,
+): { index: number; error: Error; indeterminate: boolean } {
   return { index, error: new EventingError('EVT_PUBLISH_FAILED', 'refused'), indeterminate: false };
 }
 

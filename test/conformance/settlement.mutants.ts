@@ -26,6 +26,26 @@ export const settlementMutants: readonly MutantPlan[] = [
     caught: { 'gap-and-crash': never('what was not settled'), 'gap-and-stop': never('what was not settled') },
   },
   {
+    name: 'drops what is released',
+    mutate: () => ({
+      settle: (settlement, delivery) =>
+        delivery.settle(settlement.kind === 'release' ? { kind: 'accept' } : settlement),
+    }),
+    caught: { release: /deep.*equal/, drain: never('the rest is handled') },
+  },
+  {
+    name: 'never confirms what is accepted',
+    mutate: () => ({
+      settle: (settlement, delivery) => (settlement.kind === 'accept' ? undefined : delivery.settle(settlement)),
+    }),
+    caught: {
+      durable: /came more than once/,
+      'gap-and-stop': /what was settled came again/,
+      'from-is-for-the-first-time': /deliveries: /,
+      window: never('all are delivered'),
+    },
+  },
+  {
     name: 'heeds what the old owner settles of a message that has moved',
     mutate() {
       const latest = new Map<string, Delivery>();
@@ -39,32 +59,6 @@ export const settlementMutants: readonly MutantPlan[] = [
       };
     },
     caught: { revoked: never('what the second left comes back') },
-  },
-  {
-    name: 'drops what is rejected while the broker is away',
-    mutate() {
-      let away = false;
-      const seen = new Set<string>();
-      return {
-        context: (context) => ({
-          ...context,
-          onStatus: (status, cause) => {
-            away = status === 'disconnected';
-            context.onStatus(status, cause);
-          },
-        }),
-        settle: (settlement, delivery) => {
-          if (settlement.kind !== 'reject' || !away) return delivery.settle(settlement);
-          return Promise.resolve();
-        },
-        deliver: (delivery, subscriber) => {
-          if (delivery.attempt === 1 && !seen.has(delivery.position)) subscriber.deliver(delivery);
-          else void delivery.settle({ kind: 'accept' });
-          seen.add(delivery.position);
-        },
-      };
-    },
-    caught: { 'dead-letter-while-away': never('it is a dead letter') },
   },
   {
     name: 'defers for half the time',

@@ -126,23 +126,6 @@ export const subscriptionMutants: readonly MutantPlan[] = [
     caught: { pause: never('the rest arrives') },
   },
   {
-    name: 'never ends stop() while the broker is away',
-    mutate() {
-      let away = false;
-      return {
-        context: (context) => ({
-          ...context,
-          onStatus: (status, cause) => {
-            away = status === 'disconnected';
-            context.onStatus(status, cause);
-          },
-        }),
-        stop: (provider) => (away ? new Promise<void>(() => undefined) : provider.stop()),
-      };
-    },
-    caught: { 'stop-while-away': never('stop\\(\\) of') },
-  },
-  {
     name: 'never ends stop() where it never connected',
     mutate() {
       const connected = new Set<unknown>();

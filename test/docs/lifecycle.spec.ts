@@ -18,10 +18,17 @@ it('the way out and the way in have five hops each', async () => {
 });
 
 it('relative links of the documentation lead somewhere', async () => {
-  const pages = ['README.md', 'docs/lifecycle.md', 'docs/getting-started.md', 'docs/writing-a-provider.md', 'CONTRIBUTING.md'];
+  const pages = [
+    'README.md',
+    'docs/lifecycle.md',
+    'docs/getting-started.md',
+    'docs/writing-a-provider.md',
+    'CONTRIBUTING.md',
+  ];
   for (const page of pages) {
     const folder = page.includes('/') ? page.slice(0, page.lastIndexOf('/')) : '.';
     const text = await readFile(page, 'utf8');
-    for (const [, link = ''] of text.matchAll(/\]\((?!https?:|#)([^)#]+)/g)) expect([page, link, existsSync(`${folder}/${link}`)]).toEqual([page, link, true]);
+    for (const [, link = ''] of text.matchAll(/\]\((?!https?:|#)([^)#]+)/g))
+      expect([page, link, existsSync(`${folder}/${link}`)]).toEqual([page, link, true]);
   }
 });

@@ -34,7 +34,9 @@ async function snippets(): Promise<Snippet[]> {
 
 async function markdown(folder: string): Promise<string[]> {
   const entries = await readdir(join(root, folder), { withFileTypes: true, recursive: true });
-  return entries.filter((entry) => entry.isFile() && entry.name.endsWith('.md')).map((entry) => relative(root, join(entry.parentPath, entry.name)));
+  return entries
+    .filter((entry) => entry.isFile() && entry.name.endsWith('.md'))
+    .map((entry) => relative(root, join(entry.parentPath, entry.name)));
 }
 
 const found = await snippets();
@@ -50,7 +52,11 @@ beforeAll(async () => {
     await mkdir(join(path, '..'), { recursive: true });
     await writeFile(path, snippet.code);
   }
-  const config = { extends: join(root, 'tsconfig.json'), compilerOptions: { rootDir: folder, outDir: join(folder, 'out'), paths: {} }, include: [folder] };
+  const config = {
+    extends: join(root, 'tsconfig.json'),
+    compilerOptions: { rootDir: folder, outDir: join(folder, 'out'), paths: {} },
+    include: [folder],
+  };
   await writeFile(join(folder, 'tsconfig.json'), JSON.stringify(config));
   if (!existsSync(join(root, 'dist/libs/eventing/src/index.js'))) await run('npm', ['run', 'build'], { cwd: root });
 }, 180_000);
@@ -67,7 +73,11 @@ describe('the snippets of the documentation', () => {
     expect(compiled.stdout).toBe('');
   }, 120_000);
 
-  it.each(found.filter((snippet) => snippet.prints.length > 0).map((snippet) => [snippet.page, snippet.file, snippet] as const))(
+  it.each(
+    found
+      .filter((snippet) => snippet.prints.length > 0)
+      .map((snippet) => [snippet.page, snippet.file, snippet] as const),
+  )(
     '%s: %s prints what it says',
     async (_page, _file, snippet) => {
       const path = join(folder, 'out', folderOf(snippet).slice(folder.length), snippet.file.replace(/\.ts$/, '.js'));

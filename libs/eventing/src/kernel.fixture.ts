@@ -51,7 +51,9 @@ export async function refusal(promise: Promise<unknown>): Promise<EventingError>
     (error: unknown) => error,
   );
   if (outcome instanceof EventingError) return outcome;
-  throw new Error(`no EventingError: ${outcome instanceof Error ? (outcome.stack ?? outcome.message) : String(outcome)}`);
+  throw new Error(
+    `no EventingError: ${outcome instanceof Error ? (outcome.stack ?? outcome.message) : String(outcome)}`,
+  );
 }
 
 /** The same for a call. */
@@ -208,8 +210,18 @@ export interface AppOptions extends Omit<EventingOptions, 'clock' | 'logger'> {
 }
 
 /** Headers of a well-formed event on the in-memory binding. */
-export function ce(type: string, more: Readonly<Record<string, string | Uint8Array>> = {}): Record<string, string | Uint8Array> {
-  return { ce_specversion: '1.0', ce_id: 'e1', ce_source: '/foreign', ce_type: type, 'content-type': 'application/json', ...more };
+export function ce(
+  type: string,
+  more: Readonly<Record<string, string | Uint8Array>> = {},
+): Record<string, string | Uint8Array> {
+  return {
+    ce_specversion: '1.0',
+    ce_id: 'e1',
+    ce_source: '/foreign',
+    ce_type: type,
+    'content-type': 'application/json',
+    ...more,
+  };
 }
 
 export function letterOf(parts: Partial<DeadLetter> = {}): DeadLetter {

@@ -6,7 +6,11 @@ import { cloudEvents } from '../wire/cloudevents.wire-format.js';
 import type { DeadLetter } from './dead-letter.js';
 import { deadLetterOf } from './dead-letter.factory.js';
 
-const delivery = new ScriptedDelivery('orders', { key: 'k', headers: ce('orders.placed'), body: Buffer.from('{'), time: 5 }, 42);
+const delivery = new ScriptedDelivery(
+  'orders',
+  { key: 'k', headers: ce('orders.placed'), body: Buffer.from('{'), time: 5 },
+  42,
+);
 
 function letter(parts: Partial<Parameters<typeof deadLetterOf>[0]> = {}): DeadLetter {
   return deadLetterOf({
@@ -41,7 +45,10 @@ describe('a dead letter', () => {
   });
 
   it('has the code of an error of ours', () => {
-    expect(letter({ failure: Failure.thrown(new RejectEvent('never')) }).error).toMatchObject({ code: 'EVT_REJECTED', name: 'RejectEvent' });
+    expect(letter({ failure: Failure.thrown(new RejectEvent('never')) }).error).toMatchObject({
+      code: 'EVT_REJECTED',
+      name: 'RejectEvent',
+    });
   });
 
   it('names no event where none could be read', () => {

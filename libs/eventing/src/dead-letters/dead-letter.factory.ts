@@ -21,7 +21,7 @@ export function deadLetterOf(given: {
 }): DeadLetter {
   const { delivery, message, failure } = given;
   // Whoever threw it may have put anything into its fields.
-  const { error } = failure;
+  const thrown: { readonly name: unknown; readonly message: unknown; readonly stack?: unknown } = failure.error;
   return {
     id: createHash('sha256')
       .update([given.service, given.listener, delivery.channel, delivery.position].join('\n'))
@@ -32,10 +32,10 @@ export function deadLetterOf(given: {
     channel: delivery.channel,
     reason: failure.reason,
     error: {
-      name: String(error.name),
-      ...(error instanceof EventingError ? { code: error.code } : {}),
-      message: String(error.message).slice(0, MAX_MESSAGE),
-      ...(typeof error.stack === 'string' ? { stack: error.stack.slice(0, MAX_STACK) } : {}),
+      name: String(thrown.name).slice(0, 200),
+      ...(failure.error instanceof EventingError ? { code: failure.error.code } : {}),
+      message: String(thrown.message).slice(0, MAX_MESSAGE),
+      ...(typeof thrown.stack === 'string' ? { stack: thrown.stack.slice(0, MAX_STACK) } : {}),
     },
     attempts: given.attempts,
     firstFailedAt: given.firstFailedAt,

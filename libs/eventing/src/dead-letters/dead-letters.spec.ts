@@ -42,8 +42,9 @@ describe('scanning dead letters', () => {
   it('gives pages, oldest first, and takes nothing away', async () => {
     const { app, send } = await shop();
     for (const id of ['1', '2', '3', '4', '5']) await send(id);
-    const ids = (letters: readonly { readonly message: { readonly key: string | undefined } }[]): (string | undefined)[] =>
-      letters.map(({ message }) => message.key);
+    const ids = (
+      letters: readonly { readonly message: { readonly key: string | undefined } }[],
+    ): (string | undefined)[] => letters.map(({ message }) => message.key);
     const first = await app.deadLetters.scan({ limit: 2 });
     const second = await app.deadLetters.scan({ limit: 2, cursor: first.cursor as string });
     const third = await app.deadLetters.scan({ limit: 2, cursor: second.cursor as string });
@@ -137,7 +138,11 @@ describe('redriving a dead letter', () => {
     await app.idle();
     const after = await app.letter();
     expect(after.id).not.toBe(before.id);
-    expect(after).toMatchObject({ listener: 'Billing', event: { id }, message: { body: before.message.body, headers: before.message.headers } });
+    expect(after).toMatchObject({
+      listener: 'Billing',
+      event: { id },
+      message: { body: before.message.body, headers: before.message.headers },
+    });
   });
 
   it('gives back what could not be read, once somebody can read it', async () => {
@@ -178,7 +183,10 @@ describe('redriving a dead letter', () => {
     });
     expect(await app.letter()).toEqual(letter);
     app.broker.faults.loseConfirmNext(1);
-    expect(await refusal(app.deadLetters.redrive(letter))).toMatchObject({ code: 'EVT_PUBLISH_TIMEOUT', indeterminate: true });
+    expect(await refusal(app.deadLetters.redrive(letter))).toMatchObject({
+      code: 'EVT_PUBLISH_TIMEOUT',
+      indeterminate: true,
+    });
     expect(await app.letters()).toContainEqual(letter);
   });
 
@@ -186,7 +194,10 @@ describe('redriving a dead letter', () => {
     const app = await TestApp.start({}, { providers: { audit: memory() } });
     await app.events.sendEvent(Audited, {});
     expect((await app.deadLetters.scan({ provider: 'audit' })).letters).toEqual([]);
-    const unknown = { code: 'EVT_UNKNOWN_PROVIDER', message: 'There is no provider "metrics": configured are default, audit.' };
+    const unknown = {
+      code: 'EVT_UNKNOWN_PROVIDER',
+      message: 'There is no provider "metrics": configured are default, audit.',
+    };
     expect(await refusal(app.deadLetters.scan({ provider: 'metrics' }))).toMatchObject(unknown);
     expect(await refusal(app.deadLetters.redrive('x', 'metrics'))).toMatchObject(unknown);
     expect(await refusal(app.deadLetters.remove(['x'], 'metrics'))).toMatchObject(unknown);

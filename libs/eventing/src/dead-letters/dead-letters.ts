@@ -66,10 +66,14 @@ export class DeadLetters {
     const failure = failures[0];
     if (failure !== undefined) {
       const code = failure.error instanceof EventingError ? failure.error.code : 'EVT_PUBLISH_FAILED';
-      throw new EventingError(code, `Dead letter ${found.id} was not redriven to ${found.listener}: ${failure.error.message}`, {
-        cause: failure.error,
-        indeterminate: failure.indeterminate,
-      });
+      throw new EventingError(
+        code,
+        `Dead letter ${found.id} was not redriven to ${found.listener}: ${failure.error.message}`,
+        {
+          cause: failure.error,
+          indeterminate: failure.indeterminate,
+        },
+      );
     }
     await host.provider.deadLetters.remove([found.id]);
     return found;
@@ -84,13 +88,19 @@ export class DeadLetters {
   async #find(id: string, provider: string | undefined): Promise<DeadLetter> {
     for await (const letter of this.all({ limit: 1000, ...(provider === undefined ? {} : { provider }) }))
       if (letter.id === id) return letter;
-    throw new EventingError('EVT_DEAD_LETTER_UNKNOWN', `There is no dead letter "${id.slice(0, 100)}": it was redriven or removed.`);
+    throw new EventingError(
+      'EVT_DEAD_LETTER_UNKNOWN',
+      `There is no dead letter "${id.slice(0, 100)}": it was redriven or removed.`,
+    );
   }
 
   async #connected(provider = 'default'): Promise<ProviderHost> {
     const host = this.#hosts.get(provider);
     if (host === undefined)
-      throw new EventingError('EVT_UNKNOWN_PROVIDER', `There is no provider "${provider}": configured are ${[...this.#hosts.keys()].join(', ')}.`);
+      throw new EventingError(
+        'EVT_UNKNOWN_PROVIDER',
+        `There is no provider "${provider}": configured are ${[...this.#hosts.keys()].join(', ')}.`,
+      );
     await host.connect();
     return host;
   }

@@ -40,24 +40,33 @@ describe('EventHeaders', () => {
     },
   );
 
-  it.each(['', 'Tenant', 'a b', 'ä', 'a:b', 'a\n', 'x'.repeat(129)])('refuses the name "%s", saying what a name is', (name) => {
-    expect(refusalOf(() => new EventHeaders().set(name, 'v'))).toMatchObject({
-      code: 'EVT_INVALID_HEADER',
-      message: expect.stringContaining(`"${name}" cannot travel: use a-z`),
-    });
-    expect(isHeaderName(name)).toBe(false);
-  });
-
-  it.each(['ce_id', 'ce-id', 'cloudevents', 'eventing-attempt', 'content-type', '__proto__', 'traceparent', 'tracestate'])(
-    'keeps the name "%s" for itself',
+  it.each(['', 'Tenant', 'a b', 'ä', 'a:b', 'a\n', 'x'.repeat(129)])(
+    'refuses the name "%s", saying what a name is',
     (name) => {
       expect(refusalOf(() => new EventHeaders().set(name, 'v'))).toMatchObject({
         code: 'EVT_INVALID_HEADER',
-        message: expect.stringContaining(`"${name}" is reserved`),
+        message: expect.stringContaining(`"${name}" cannot travel: use a-z`),
       });
       expect(isHeaderName(name)).toBe(false);
     },
   );
+
+  it.each([
+    'ce_id',
+    'ce-id',
+    'cloudevents',
+    'eventing-attempt',
+    'content-type',
+    '__proto__',
+    'traceparent',
+    'tracestate',
+  ])('keeps the name "%s" for itself', (name) => {
+    expect(refusalOf(() => new EventHeaders().set(name, 'v'))).toMatchObject({
+      code: 'EVT_INVALID_HEADER',
+      message: expect.stringContaining(`"${name}" is reserved`),
+    });
+    expect(isHeaderName(name)).toBe(false);
+  });
 
   it.each([
     ['a lone surrogate', '\ud800'],

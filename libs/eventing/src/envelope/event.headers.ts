@@ -89,14 +89,20 @@ export function isTraceHeader(name: string): boolean {
 
 function checkName(name: string): void {
   if (!NAME.test(name))
-    throw new EventingError('EVT_INVALID_HEADER', `Header "${name.slice(0, 140)}" cannot travel: use a-z, 0-9, ".", "_" and "-".`);
+    throw new EventingError(
+      'EVT_INVALID_HEADER',
+      `Header "${name.slice(0, 140)}" cannot travel: use a-z, 0-9, ".", "_" and "-".`,
+    );
   if (RESERVED.test(name))
     throw new EventingError('EVT_INVALID_HEADER', `Header "${name}" is reserved: choose another name.`);
 }
 
 function checkValue(name: string, value: unknown): void {
   if (typeof value !== 'string' || !value.isWellFormed() || value.includes(NUL))
-    throw new EventingError('EVT_INVALID_HEADER', `Header "${name}" must be well-formed text without NUL: encode it first.`);
+    throw new EventingError(
+      'EVT_INVALID_HEADER',
+      `Header "${name}" must be well-formed text without NUL: encode it first.`,
+    );
 }
 
 /** @throws EventingError EVT_INVALID_HEADER when they are more than may travel */

@@ -23,7 +23,7 @@ export interface MemoryBrokerOptions {
   /**
    * Latest messages of each channel that are kept for subscriptions that begin in the past; the oldest go first. 0: none,
    * and such subscriptions are refused at start.
-   * @default 1_000
+   * @default 256
    */
   readonly retain?: number;
   /**
@@ -65,7 +65,7 @@ const DEFAULTS: ResolvedBrokerOptions = {
   partitions: 16,
   capacity: 100_000,
   capacityBytes: 256 * 1024 * 1024,
-  retain: 1_000,
+  retain: 256,
   retainBytes: 16 * 1024 * 1024,
   deadLetterCapacity: 100_000,
   largestMessage: 16 * 1024 * 1024,

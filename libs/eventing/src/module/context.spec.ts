@@ -105,7 +105,9 @@ describe('correlation and causation', () => {
     const provider = new ScriptedProvider();
     const app = await TestApp.start({ providers: [Spy] }, { provider: provider.factory });
     const unitOfWork: UnitOfWork = { stage: () => Promise.resolve() };
-    app.context.run({ correlationId: 'the publisher', headers: new Map([['tenant', 't']]), unitOfWork }, () => provider.deliver());
+    app.context.run({ correlationId: 'the publisher', headers: new Map([['tenant', 't']]), unitOfWork }, () =>
+      provider.deliver(),
+    );
     expect(seen).toMatchObject({ correlationId: 'e0', causationId: 'e0' });
     expect(seen).not.toHaveProperty('unitOfWork');
     expect((seen as { headers?: unknown }).headers).toBeUndefined();
@@ -177,7 +179,10 @@ describe('headers', () => {
   it('of the scope around are held to the rules: what cannot travel rejects the send', async () => {
     const { app } = await chain();
     const send = app.context.run({ headers: new Map([['Tenant', 't']]) }, () => app.events.sendEvent(A, { id: '1' }));
-    expect(await refusal(send)).toMatchObject({ code: 'EVT_INVALID_HEADER', message: expect.stringContaining('"Tenant"') });
+    expect(await refusal(send)).toMatchObject({
+      code: 'EVT_INVALID_HEADER',
+      message: expect.stringContaining('"Tenant"'),
+    });
   });
 
   it('that a listener or pipeline sets do not reach the next attempt', async () => {
@@ -185,7 +190,7 @@ describe('headers', () => {
     @EventListener(C, { retry: { attempts: 3, delay: 10 } })
     class Dirty implements EventListener<C> {
       on(event: C, envelope: Envelope<C>): void {
-        seen.push([envelope.headers.toJSON(), { ...event }]);
+        seen.push([envelope.headers.toJSON(), event.id]);
         envelope.headers.set('tenant', 'changed').set('more', '1');
         event.id = 'changed';
         if (envelope.attempt < 3) throw new Error('again');
@@ -195,9 +200,9 @@ describe('headers', () => {
     await app.events.sendEvent(C, { id: '1' }, { headers: { tenant: 't' } });
     await app.clock.advance(1000);
     expect(seen).toEqual([
-      [{ tenant: 't' }, { id: '1' }],
-      [{ tenant: 't' }, { id: '1' }],
-      [{ tenant: 't' }, { id: '1' }],
+      [{ tenant: 't' }, '1'],
+      [{ tenant: 't' }, '1'],
+      [{ tenant: 't' }, '1'],
     ]);
   });
 
@@ -205,7 +210,7 @@ describe('headers', () => {
     const seen: unknown[] = [];
     class Dirty implements EventListener<C> {
       on(event: C, envelope: Envelope<C>): void {
-        seen.push([envelope.headers.toJSON(), { ...event }]);
+        seen.push([envelope.headers.toJSON(), event.id]);
         envelope.headers.set('tenant', 'changed');
         event.id = 'changed';
       }
@@ -218,8 +223,8 @@ describe('headers', () => {
     await app.events.sendEvent(C, { id: '1' }, { headers: { tenant: 't' } });
     await app.idle();
     expect(seen).toEqual([
-      [{ tenant: 't' }, { id: '1' }],
-      [{ tenant: 't' }, { id: '1' }],
+      [{ tenant: 't' }, '1'],
+      [{ tenant: 't' }, '1'],
     ]);
   });
 });
@@ -249,7 +254,16 @@ describe('a unit of work', () => {
     await turn();
     expect(provider.messages).toEqual([]);
     expect(unitOfWork.staged).toMatchObject([
-      { provider: 'default', message: { id: envelope.id, channel: 'a', key: '1', headers: { session: 's1' }, body: Buffer.from('{"id":"1"}') } },
+      {
+        provider: 'default',
+        message: {
+          id: envelope.id,
+          channel: 'a',
+          key: '1',
+          headers: { session: 's1' },
+          body: Buffer.from('{"id":"1"}'),
+        },
+      },
     ]);
   });
 
@@ -265,7 +279,9 @@ describe('a unit of work', () => {
     const app = await TestApp.start({ providers: [Slow] });
     const unitOfWork = new Transaction();
     const sends = gates.map((_, number) =>
-      app.context.run({ unitOfWork }, () => app.events.sendEvent(A, { id: 'k' }, { headers: { number: String(number) } })),
+      app.context.run({ unitOfWork }, () =>
+        app.events.sendEvent(A, { id: 'k' }, { headers: { number: String(number) } }),
+      ),
     );
     for (const gate of gates.toReversed()) {
       gate.open();

@@ -71,9 +71,7 @@ function typeOf(wrapper: Wrapper): Class | undefined {
     wrapper.isDependencyTreeStatic() && typeof instance === 'object' && instance !== null
       ? (Object.getPrototypeOf(instance) as { constructor?: unknown } | null)?.constructor
       : wrapper.metatype;
-  return typeof type === 'function' && typeof type.prototype === 'object' && type.prototype !== null
-    ? (type as unknown as Class)
-    : undefined;
+  return typeof type === 'function' && typeof type.prototype === 'object' && type.prototype !== null ? type : undefined;
 }
 
 function listenerOf(
@@ -104,7 +102,7 @@ function pipelineOf(wrapper: Wrapper, type: Class): EnvelopePipeline {
   const { send, handle } = type.prototype as EnvelopePipeline;
   if (typeof send !== 'function' && typeof handle !== 'function')
     throw new EventingError('EVT_INVALID_PIPELINE', `${type.name} has neither send() nor handle(): write one of them.`);
-  return staticInstance(wrapper, type.name) as EnvelopePipeline;
+  return staticInstance(wrapper, type.name);
 }
 
 function staticInstance(wrapper: Wrapper, label: string): object {

@@ -1,6 +1,15 @@
 import { Test } from '@nestjs/testing';
 import { expect, it } from 'vitest';
-import { Envelope, EnvelopePipeline, Event, EventListener, EventManager, EventingModule, type EventDescriptor, type Next } from 'nestjs-eventing';
+import {
+  Envelope,
+  EnvelopePipeline,
+  Event,
+  EventListener,
+  EventManager,
+  EventingModule,
+  type EventDescriptor,
+  type Next,
+} from 'nestjs-eventing';
 
 @Event({ name: 'orders.placed', channel: 'orders', key: 'orderId' })
 class OrderPlaced {

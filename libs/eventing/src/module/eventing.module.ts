@@ -44,7 +44,10 @@ export class EventingModule implements OnApplicationBootstrap, OnModuleDestroy {
   ) {
     const own = [...modules.values()].filter((module) => module.metatype === EventingModule);
     if (own.length > 1)
-      throw new EventingError('EVT_INVALID_OPTIONS', 'EventingModule is imported with options more than once: call forRoot() in the root module only.');
+      throw new EventingError(
+        'EVT_INVALID_OPTIONS',
+        'EventingModule is imported with options more than once: call forRoot() in the root module only.',
+      );
     // Nest runs hooks by distance from the root. Below every other module: listeners start when all else is up, and drain
     // while the database they use is still open.
     for (const module of own) module.distance = -1;
@@ -59,7 +62,10 @@ export class EventingModule implements OnApplicationBootstrap, OnModuleDestroy {
   }
 }
 
-function moduleWith(options: FactoryProvider | { provide: symbol; useValue: EventingOptions }, imports: ModuleMetadata['imports'] = []): DynamicModule {
+function moduleWith(
+  options: FactoryProvider | { provide: symbol; useValue: EventingOptions },
+  imports: ModuleMetadata['imports'] = [],
+): DynamicModule {
   return {
     module: EventingModule,
     global: true,
@@ -76,8 +82,16 @@ function moduleWith(options: FactoryProvider | { provide: symbol; useValue: Even
         },
       },
       { provide: EventManager, inject: [EventingRuntime], useFactory: (runtime: EventingRuntime) => runtime.events },
-      { provide: DeadLetters, inject: [EventingRuntime], useFactory: (runtime: EventingRuntime) => runtime.deadLetters },
-      { provide: EventingContext, inject: [EventingRuntime], useFactory: (runtime: EventingRuntime) => runtime.context },
+      {
+        provide: DeadLetters,
+        inject: [EventingRuntime],
+        useFactory: (runtime: EventingRuntime) => runtime.deadLetters,
+      },
+      {
+        provide: EventingContext,
+        inject: [EventingRuntime],
+        useFactory: (runtime: EventingRuntime) => runtime.context,
+      },
     ],
     exports: [EventManager, DeadLetters, EventingContext, EventingRuntime],
   };

@@ -27,7 +27,16 @@ import {
   type Next,
 } from 'nestjs-eventing';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { Gate, RecordingLogger, refusal, ScriptedProvider, TestApp, turn, until, VirtualClock } from '../kernel.fixture.js';
+import {
+  Gate,
+  RecordingLogger,
+  refusal,
+  ScriptedProvider,
+  TestApp,
+  turn,
+  until,
+  VirtualClock,
+} from '../kernel.fixture.js';
 
 @Event({ name: 'orders.placed', channel: 'orders', key: 'id' })
 class OrderPlaced {
@@ -69,32 +78,38 @@ describe('start and drain, beside what listeners depend on', () => {
     }
   }
 
-  it.each(['in the root module', 'in a module of its own', 'in a global one'])('hold with the database %s', async (place) => {
-    seen = [];
-    @Module({ providers: [PrismaService], exports: [PrismaService] })
-    class DatabaseModule {}
-    const database = { module: DatabaseModule, global: place === 'in a global one' };
-    const gate = new Gate();
-    gates.push(gate);
-    const own = place === 'in the root module';
-    const broker = new MemoryBroker();
-    @Module({
-      imports: [EventingModule.forRoot({ provider: memory({ broker }), logger: new RecordingLogger() }), ...(own ? [] : [database])],
-      providers: [Store, ...(own ? [PrismaService] : [])],
-    })
-    class AppModule {}
-    const app = await NestFactory.createApplicationContext(AppModule, { logger: false });
-    // Sent before the start, so that it waits when the listener begins.
-    await app.get(EventManager).sendEvent(OrderPlaced, { id: '0' });
-    await until(() => seen.length > 0);
-    expect(seen).toEqual(['0 begins warm']);
-    const closing = app.close();
-    await turn();
-    gate.open();
-    await closing;
-    expect(seen).toEqual(['0 begins warm', '0 ends warm']);
-    expect(app.get(PrismaService).state).toBe('closed');
-  });
+  it.each(['in the root module', 'in a module of its own', 'in a global one'])(
+    'hold with the database %s',
+    async (place) => {
+      seen = [];
+      @Module({ providers: [PrismaService], exports: [PrismaService] })
+      class DatabaseModule {}
+      const database = { module: DatabaseModule, global: place === 'in a global one' };
+      const gate = new Gate();
+      gates.push(gate);
+      const own = place === 'in the root module';
+      const broker = new MemoryBroker();
+      @Module({
+        imports: [
+          EventingModule.forRoot({ provider: memory({ broker }), logger: new RecordingLogger() }),
+          ...(own ? [] : [database]),
+        ],
+        providers: [Store, ...(own ? [PrismaService] : [])],
+      })
+      class AppModule {}
+      const app = await NestFactory.createApplicationContext(AppModule, { logger: false });
+      // Sent before the start, so that it waits when the listener begins.
+      await app.get(EventManager).sendEvent(OrderPlaced, { id: '0' });
+      await until(() => seen.length > 0);
+      expect(seen).toEqual(['0 begins warm']);
+      const closing = app.close();
+      await turn();
+      gate.open();
+      await closing;
+      expect(seen).toEqual(['0 begins warm', '0 ends warm']);
+      expect(app.get(PrismaService).state).toBe('closed');
+    },
+  );
 
   it('let a listener that is draining send, and publish it before the connection closes', async () => {
     const provider = new ScriptedProvider();
@@ -226,7 +241,12 @@ describe('what the module gives', () => {
     class Feature {}
     const app = await TestApp.start({ imports: [Feature] });
     const deep = app.module.get(Deep, { strict: false });
-    expect([deep.events, deep.letters, deep.context, deep.runtime]).toEqual([app.events, app.deadLetters, app.context, app.runtime]);
+    expect([deep.events, deep.letters, deep.context, deep.runtime]).toEqual([
+      app.events,
+      app.deadLetters,
+      app.context,
+      app.runtime,
+    ]);
     expect(deep.events).toBe(deep.runtime.events);
   });
 
@@ -274,7 +294,10 @@ describe('two applications in one process', () => {
     const [one, two] = await Promise.all(
       ['one', 'two'].map(async (name) =>
         opened(
-          await Test.createTestingModule({ imports: [root], providers: [Recorder, { provide: named, useValue: name }] }).compile(),
+          await Test.createTestingModule({
+            imports: [root],
+            providers: [Recorder, { provide: named, useValue: name }],
+          }).compile(),
         ),
       ),
     );

@@ -89,10 +89,12 @@ describe('a listener', () => {
     await app.events.sendEvent(MailSent, {});
     await app.idle();
     expect(got.sort()).toEqual(['MailSent mail.sent', 'OrderCancelled orders.cancelled', 'OrderPlaced orders.placed']);
-    expect(app.broker.queues().map(({ channel, subscription }) => `${channel} ${subscription}`).sort()).toEqual([
-      'mail.sent Audit',
-      'orders Audit',
-    ]);
+    expect(
+      app.broker
+        .queues()
+        .map(({ channel, subscription }) => `${channel} ${subscription}`)
+        .sort(),
+    ).toEqual(['mail.sent Audit', 'orders Audit']);
   });
 
   it('keeps the order of a key over the events of a channel', async () => {
@@ -153,12 +155,16 @@ describe('a listener', () => {
     const app = await TestApp.start({ providers: [Worker] });
     const keys = Array.from({ length: 9 }, (_, index) => `key${index}`);
     await Promise.all(
-      Array.from({ length: 400 }, (_, number) => app.events.sendEvent(OrderPlaced, { id: keys[number % 9] as string, number })),
+      Array.from({ length: 400 }, (_, number) =>
+        app.events.sendEvent(OrderPlaced, { id: keys[number % 9] as string, number }),
+      ),
     );
     await app.idle();
     expect(most).toBe(5);
     for (const [index, key] of keys.entries())
-      expect(ended.get(key)).toEqual(Array.from({ length: 400 }, (_, number) => number).filter((number) => number % 9 === index));
+      expect(ended.get(key)).toEqual(
+        Array.from({ length: 400 }, (_, number) => number).filter((number) => number % 9 === index),
+      );
     expect(await app.letters()).toEqual([]);
   });
 
@@ -390,7 +396,11 @@ describe('versions of an event', () => {
     const app = await TestApp.start({ providers: [Greeter] });
     await app.events.sendEvent(NamedV1, { name: 'Ada' });
     await app.idle();
-    await app.publishRaw({ channel: 'customers', headers: ce('customers.named', { ce_dataversion: '2' }), body: Buffer.from('{"first":"Bob"}') });
+    await app.publishRaw({
+      channel: 'customers',
+      headers: ce('customers.named', { ce_dataversion: '2' }),
+      body: Buffer.from('{"first":"Bob"}'),
+    });
     await app.idle();
     await app.events.sendEvent(NamedV3, { first: 'Cyd', last: 'C' });
     await app.idle();
@@ -505,7 +515,12 @@ describe('time', () => {
     app.broker.faults.resumeDelivery();
     await app.idle();
     expect(got).toEqual([['long', 1000]]);
-    expect(await app.letter()).toMatchObject({ reason: 'expired', attempts: 0, event: { id: 'short' }, error: { code: 'EVT_EXPIRED' } });
+    expect(await app.letter()).toMatchObject({
+      reason: 'expired',
+      attempts: 0,
+      event: { id: 'short' },
+      error: { code: 'EVT_EXPIRED' },
+    });
   });
 
   it('makes an event a dead letter that expires between attempts, with the attempts it had', async () => {
@@ -538,7 +553,12 @@ describe('the guarantee at-most-once', () => {
     const { id } = await app.events.sendEvent(OrderPlaced, { id: '1' });
     await app.clock.advance(60_000);
     expect([calls, unsettled]).toEqual([1, 0]);
-    expect(await app.letter()).toMatchObject({ reason: 'failed', attempts: 1, event: { id }, error: { message: 'no' } });
+    expect(await app.letter()).toMatchObject({
+      reason: 'failed',
+      attempts: 1,
+      event: { id },
+      error: { message: 'no' },
+    });
     expect(app.logger.having('error Once failed and is not called again (at-most-once)')).toHaveLength(1);
   });
 

@@ -76,7 +76,12 @@ describe('the order of pipelines', () => {
 
   it('is what forRoot says, outermost first; those it does not name are inside', async () => {
     const journal: string[] = [];
-    const [a, b, c, d] = ['a', 'b', 'c', 'd'].map((name) => noting(name, journal)) as [PipelineClass, PipelineClass, PipelineClass, PipelineClass];
+    const [a, b, c, d] = ['a', 'b', 'c', 'd'].map((name) => noting(name, journal)) as [
+      PipelineClass,
+      PipelineClass,
+      PipelineClass,
+      PipelineClass,
+    ];
     await run(await TestApp.start({ providers: [a, b, c, d, listener(journal)] }, { pipelines: [c, a] }));
     expect(journal).toEqual(nested('c', 'a', 'd', 'b'));
   });
@@ -153,7 +158,11 @@ describe('a pipeline', () => {
     }
     const app = await TestApp.start({ providers: [Firewall, listener(journal)] });
     await run(app);
-    expect(await app.letter()).toMatchObject({ reason: 'rejected', attempts: 1, error: { code: 'EVT_REJECTED', message: 'no tenant' } });
+    expect(await app.letter()).toMatchObject({
+      reason: 'rejected',
+      attempts: 1,
+      error: { code: 'EVT_REJECTED', message: 'no tenant' },
+    });
     expect(journal).toEqual([]);
   });
 

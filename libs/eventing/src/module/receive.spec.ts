@@ -25,10 +25,17 @@ class OrderCancelled {
   @IsString() orderId!: string;
 }
 
-const good = { headers: ce('orders.placed', { ce_dataversion: '2' }), body: Buffer.from(`{"orderId":"${ID}","total":1}`) };
+const good = {
+  headers: ce('orders.placed', { ce_dataversion: '2' }),
+  body: Buffer.from(`{"orderId":"${ID}","total":1}`),
+};
 
 /** An application that listens to orders, and what it got. */
-async function listening(options: ListenerOptions = {}, app: AppOptions = {}, events: (typeof OrderPlaced)[] = [OrderPlaced]) {
+async function listening(
+  options: ListenerOptions = {},
+  app: AppOptions = {},
+  events: (typeof OrderPlaced)[] = [OrderPlaced],
+) {
   const got: object[] = [];
   @EventListener(events, options)
   class SendReceipt implements EventListener {
@@ -68,15 +75,45 @@ async function buried(
 
 describe('what cannot be handled becomes a dead letter at once, with its bytes, a code and the remedy', () => {
   it.each([
-    ['not JSON', Buffer.from('{"orderId":'), 'undecodable', 'EVT_UNDECODABLE', /^The body of "orders\.placed" cannot be read: /],
-    ['empty', Buffer.alloc(0), 'undecodable', 'EVT_UNDECODABLE', /cannot be read/],
+    ['not JSON', Buffer.from('{"orderId":'), 'undecodable', 'EVT_UNDECODABLE', /JSON/],
+    ['empty', Buffer.alloc(0), 'undecodable', 'EVT_UNDECODABLE', /JSON/],
     ['not UTF-8', Buffer.from([0x7b, 0xff, 0x7d]), 'undecodable', 'EVT_UNDECODABLE', /the bytes are not UTF-8/],
-    ['a __proto__ key', Buffer.from('{"__proto__":{"admin":true}}'), 'undecodable', 'EVT_UNDECODABLE', /forbidden prototype property/],
-    ['an escaped __proto__ key', Buffer.from('{"\\u005f_proto\\u005f_":1}'), 'undecodable', 'EVT_UNDECODABLE', /forbidden prototype/],
-    ['a deep __proto__ key', Buffer.from('{"a":[{"__proto__":1}]}'), 'undecodable', 'EVT_UNDECODABLE', /forbidden prototype/],
-    ['a wrong type', Buffer.from(`{"orderId":"${ID}","total":"1"}`), 'invalid', 'EVT_INVALID_BODY', /total must be an integer/],
+    [
+      'a __proto__ key',
+      Buffer.from('{"__proto__":{"admin":true}}'),
+      'undecodable',
+      'EVT_UNDECODABLE',
+      /forbidden prototype property/,
+    ],
+    [
+      'an escaped __proto__ key',
+      Buffer.from('{"\\u005f_proto\\u005f_":1}'),
+      'undecodable',
+      'EVT_UNDECODABLE',
+      /forbidden prototype/,
+    ],
+    [
+      'a deep __proto__ key',
+      Buffer.from('{"a":[{"__proto__":1}]}'),
+      'undecodable',
+      'EVT_UNDECODABLE',
+      /forbidden prototype/,
+    ],
+    [
+      'a wrong type',
+      Buffer.from(`{"orderId":"${ID}","total":"1"}`),
+      'invalid',
+      'EVT_INVALID_BODY',
+      /total must be an integer/,
+    ],
     ['a missing field', Buffer.from('{"total":1}'), 'invalid', 'EVT_INVALID_BODY', /orderId must be a UUID/],
-    ['an unknown field', Buffer.from(`{"orderId":"${ID}","total":1,"x":1}`), 'invalid', 'EVT_INVALID_BODY', /property x should not exist/],
+    [
+      'an unknown field',
+      Buffer.from(`{"orderId":"${ID}","total":1,"x":1}`),
+      'invalid',
+      'EVT_INVALID_BODY',
+      /property x should not exist/,
+    ],
     ['null', Buffer.from('null'), 'invalid', 'EVT_INVALID_BODY', /it is null, not an object/],
     ['an array', Buffer.from('[]'), 'invalid', 'EVT_INVALID_BODY', /it is an array, not an object/],
     ['a number', Buffer.from('7'), 'invalid', 'EVT_INVALID_BODY', /it is a number, not an object/],
@@ -85,19 +122,30 @@ describe('what cannot be handled becomes a dead letter at once, with its bytes, 
     expect(letter).toMatchObject({ reason, error: { code, name: 'EventingError' } });
     expect(letter.error.message).toMatch(message);
     expect(letter.event).toEqual({ name: 'orders.placed', version: 2, id: 'e1' });
-    if (reason === 'invalid') expect(letter.error.message).toMatch(/not a valid OrderPlaced: .*Mend the sender, or the class\.$/);
+    expect(letter.error.message).toMatch(
+      reason === 'invalid'
+        ? /^The body of "orders\.placed" is not a valid OrderPlaced: .*Mend the sender, or the class\.$/
+        : /^The body of "orders\.placed" cannot be read: /,
+    );
   });
 
   it('a body over the limit', async () => {
     const letter = await buried({ body: Buffer.alloc(101, 'x') }, {}, { maxBodyBytes: 100 });
     expect(letter).toMatchObject({
       reason: 'too-large',
-      error: { code: 'EVT_BODY_TOO_LARGE', message: 'The body has 101 bytes, 100 are allowed: raise maxBodyBytes in EventingModule.' },
+      error: {
+        code: 'EVT_BODY_TOO_LARGE',
+        message: 'The body has 101 bytes, 100 are allowed: raise maxBodyBytes in EventingModule.',
+      },
     });
   });
 
   it.each([
-    ['a header value that is not UTF-8', { ...good.headers, tenant: Buffer.from([0xc3, 0x28]) }, /header "tenant" is not UTF-8/],
+    [
+      'a header value that is not UTF-8',
+      { ...good.headers, tenant: Buffer.from([0xc3, 0x28]) },
+      /header "tenant" is not UTF-8/,
+    ],
     ['an attribute that is not UTF-8', { ...good.headers, ce_id: Buffer.from([0xff]) }, /header "ce_id" is not UTF-8/],
     ['no envelope', {}, /it is not a CloudEvent \(no specversion\); give the event another wire format/],
     ['no id', ce('orders.placed', { ce_id: '' }), /CloudEvents id is missing/],
@@ -115,7 +163,8 @@ describe('what cannot be handled becomes a dead letter at once, with its bytes, 
       event: { name: 'orders.shipped', version: 1, id: 'e1' },
       error: {
         code: 'EVT_UNKNOWN_EVENT',
-        message: '"orders.shipped" came on the channel "orders", where "orders.placed" lives: declare it, or set unknown: \'skip\'.',
+        message:
+          '"orders.shipped" came on the channel "orders", where "orders.placed" lives: declare it, or set unknown: \'skip\'.',
       },
     });
   });
@@ -135,7 +184,10 @@ describe('what cannot be handled becomes a dead letter at once, with its bytes, 
     const letter = await buried({ headers: { ...good.headers, ce_expirytime: '2020-01-01T00:00:00Z' } });
     expect(letter).toMatchObject({
       reason: 'expired',
-      error: { code: 'EVT_EXPIRED', message: expect.stringContaining('"orders.placed" expired at 2020-01-01T00:00:00.000Z') },
+      error: {
+        code: 'EVT_EXPIRED',
+        message: expect.stringContaining('"orders.placed" expired at 2020-01-01T00:00:00.000Z'),
+      },
     });
   });
 });
@@ -170,7 +222,10 @@ describe('a type that the listener did not ask for', () => {
     await skipping.app.idle();
     expect(await skipping.app.letters()).toEqual([]);
 
-    const strict = await listening({ unknown: 'dead-letter' }, {}, [OrderPlaced, OrderCancelled] as (typeof OrderPlaced)[]);
+    const strict = await listening({ unknown: 'dead-letter' }, {}, [
+      OrderPlaced,
+      OrderCancelled,
+    ] as (typeof OrderPlaced)[]);
     await strict.app.publishRaw({ channel: 'orders', headers: ce('orders.shipped') });
     await strict.app.idle();
     expect(await strict.app.letter()).toMatchObject({ reason: 'unknown-event' });
@@ -199,7 +254,9 @@ describe('a listener that never returns', () => {
     await app.clock.advance(999);
     expect(reasons).toEqual([]);
     await app.clock.advance(1);
-    expect(reasons).toMatchObject([{ code: 'EVT_LISTENER_TIMEOUT', message: expect.stringContaining('Stuck did not return within 1000 ms') }]);
+    expect(reasons).toMatchObject([
+      { code: 'EVT_LISTENER_TIMEOUT', message: expect.stringContaining('Stuck did not return within 1000 ms') },
+    ]);
     await app.clock.advance(499);
     expect(app.logger.having('Stuck failed')).toEqual([]);
     await app.clock.advance(1);
@@ -220,7 +277,11 @@ describe('a listener that never returns', () => {
 
   it('is retried at once, without the rest of the grace, if it heeds the signal', async () => {
     const { app, calls } = await stuck({ retry: { attempts: 2, delay: 100 } }, (envelope, call) =>
-      call > 1 ? undefined : new Promise((_resolve, reject) => envelope.signal.addEventListener('abort', () => reject(envelope.signal.reason as Error))),
+      call > 1
+        ? undefined
+        : new Promise((_resolve, reject) =>
+            envelope.signal.addEventListener('abort', () => reject(envelope.signal.reason as Error)),
+          ),
     );
     await app.clock.advance(1000);
     await app.clock.advance(121);
@@ -239,8 +300,12 @@ describe('a listener that never returns', () => {
   });
 
   it('says that it was too slow, whatever it throws when told to stop', async () => {
-    const { app } = await stuck({ retry: { attempts: 1 } }, (envelope) =>
-      new Promise((_resolve, reject) => envelope.signal.addEventListener('abort', () => reject(new Error('AbortError')))),
+    const { app } = await stuck(
+      { retry: { attempts: 1 } },
+      (envelope) =>
+        new Promise((_resolve, reject) =>
+          envelope.signal.addEventListener('abort', () => reject(new Error('AbortError'))),
+        ),
     );
     await app.clock.advance(1000);
     expect((await app.letter()).error).toMatchObject({ code: 'EVT_LISTENER_TIMEOUT' });
@@ -248,7 +313,10 @@ describe('a listener that never returns', () => {
 
   it('changes nothing any more when it returns after it was given up for lost', async () => {
     const gates = [new Gate(), new Gate()];
-    const { app, calls } = await stuck({ retry: { attempts: 2, delay: 100 } }, (_envelope, call) => gates[call - 1]?.promise);
+    const { app, calls } = await stuck(
+      { retry: { attempts: 2, delay: 100 } },
+      (_envelope, call) => gates[call - 1]?.promise,
+    );
     await app.clock.advance(1500);
     await app.clock.advance(121);
     expect(calls()).toBe(2);
@@ -271,7 +339,8 @@ describe('a listener that never returns', () => {
       }
     }
     const app = await TestApp.start({ providers: [OneStuck] }, { drain: 1 });
-    for (const key of ['stuck', 'a', 'stuck', 'b']) await app.events.sendEvent(OrderPlaced, { orderId: ID, total: 1 }, { key });
+    for (const key of ['stuck', 'a', 'stuck', 'b'])
+      await app.events.sendEvent(OrderPlaced, { orderId: ID, total: 1 }, { key });
     await until(() => done.length === 2);
     expect(done.sort()).toEqual(['a 1', 'b 1']);
   });

@@ -38,7 +38,7 @@ async function sending(providers: unknown[] = [], options: AppOptions = {}) {
 }
 
 describe('an event that is sent', () => {
-  it('travels as CloudEvent with its class\'s name, version, channel and key', async () => {
+  it("travels as CloudEvent with its class's name, version, channel and key", async () => {
     const { app, provider, events } = await sending();
     const envelope = await events.sendEvent(OrderPlaced, order());
     expect(envelope).toMatchObject({
@@ -74,7 +74,11 @@ describe('an event that is sent', () => {
   it('may be an instance, or a class with a body, and has an id of its own each time', async () => {
     const { provider, events } = await sending();
     const own = Object.assign(new OrderPlaced(), order());
-    const sent = [await events.sendEvent(own), await events.sendEvent(OrderPlaced, own), await events.sendEvent(OrderPlaced, order())];
+    const sent = [
+      await events.sendEvent(own),
+      await events.sendEvent(OrderPlaced, own),
+      await events.sendEvent(OrderPlaced, order()),
+    ];
     expect(new Set(sent.map(({ id }) => id)).size).toBe(3);
     expect(new Set(provider.messages.map(({ body }) => Buffer.from(body).toString())).size).toBe(1);
   });
@@ -82,7 +86,14 @@ describe('an event that is sent', () => {
   it('takes its options', async () => {
     const { app, provider, events } = await sending();
     const notBefore = new Date(app.clock.now() + 5000);
-    const options: SendOptions = { id: 'e1', key: 'own', correlationId: 'c1', headers: { tenant: 't' }, notBefore, expiresIn: 1000 };
+    const options: SendOptions = {
+      id: 'e1',
+      key: 'own',
+      correlationId: 'c1',
+      headers: { tenant: 't' },
+      notBefore,
+      expiresIn: 1000,
+    };
     const envelope = await events.sendEvent(Object.assign(new Ping(), { number: 1 }), options);
     expect(envelope).toMatchObject({ id: 'e1', key: 'own', correlationId: 'c1', notBefore: notBefore.getTime() });
     expect(envelope.expiresAt).toBe(notBefore.getTime() + 1000);
@@ -114,7 +125,9 @@ describe('an event that is sent', () => {
     expect(provider.messages.map(({ key }) => key)).toEqual(['other']);
     gates.get(1)?.open();
     await Promise.all(sends);
-    expect(provider.messages.slice(1).map(({ body }) => (JSON.parse(String(body)) as OrderPlaced).total)).toEqual([1, 2, 3]);
+    expect(provider.messages.slice(1).map(({ body }) => (JSON.parse(String(body)) as OrderPlaced).total)).toEqual([
+      1, 2, 3,
+    ]);
   });
 
   it('goes out in call order per key where only some wait for asynchronous rules', async () => {
@@ -210,7 +223,11 @@ describe('an event that is sent', () => {
 });
 
 describe('a sender is rejected, with a code, the culprit and the remedy, and nothing is published', () => {
-  async function rejected(send: (events: EventManager) => Promise<unknown>, providers: unknown[] = [], options: AppOptions = {}) {
+  async function rejected(
+    send: (events: EventManager) => Promise<unknown>,
+    providers: unknown[] = [],
+    options: AppOptions = {},
+  ) {
     const { provider, events } = await sending(providers, options);
     const error = await refusal(send(events));
     await turn();
@@ -229,12 +246,17 @@ describe('a sender is rejected, with a code, the culprit and the remedy, and not
     expect(error).toMatchObject({ code: 'EVT_NOT_AN_EVENT', message: `${text}: decorate the class with @Event().` });
   });
 
-  it.each([[undefined], [null], ['text'], [7], [Symbol('s')], [() => undefined]])('for %s instead of an event', async (body) => {
-    const byClass = await rejected((events) => events.sendEvent(Ping, body as unknown as Ping));
-    expect(byClass).toMatchObject({ code: 'EVT_INVALID_EVENT', message: expect.stringContaining('pass an object') });
-    if (typeof body === 'function') return;
-    expect(await rejected((events) => events.sendEvent(body as unknown as Ping))).toMatchObject({ code: 'EVT_INVALID_EVENT' });
-  });
+  it.each([[undefined], [null], ['text'], [7], [Symbol('s')], [() => undefined]])(
+    'for %s instead of an event',
+    async (body) => {
+      const byClass = await rejected((events) => events.sendEvent(Ping, body as unknown as Ping));
+      expect(byClass).toMatchObject({ code: 'EVT_INVALID_EVENT', message: expect.stringContaining('pass an object') });
+      if (typeof body === 'function') return;
+      expect(await rejected((events) => events.sendEvent(body as unknown as Ping))).toMatchObject({
+        code: 'EVT_INVALID_EVENT',
+      });
+    },
+  );
 
   it('for a second class of one name and version', async () => {
     @Event({ name: 'ping' })
@@ -269,8 +291,12 @@ describe('a sender is rejected, with a code, the culprit and the remedy, and not
   it.each([
     ['a wrong field', { orderId: 'no', total: 1 }, 'orderId must be a UUID'],
     ['a missing field', { orderId: ID }, 'total must be a positive number'],
-    ['an unknown field', { ...order(), admin: true }, 'property admin should not exist'],
-    ['a field called __proto__', JSON.parse(`{"orderId":"${ID}","total":1,"__proto__":{"a":1}}`) as object, 'a field called __proto__'],
+    ['an unknown field', { orderId: ID, total: 1, admin: true }, 'property admin should not exist'],
+    [
+      'a field called __proto__',
+      JSON.parse(`{"orderId":"${ID}","total":1,"__proto__":{"a":1}}`) as object,
+      'a field called __proto__',
+    ],
   ])('for %s', async (_what, body, text) => {
     const error = await rejected((events) => events.sendEvent(OrderPlaced, body as OrderPlaced));
     expect(error.code).toBe('EVT_INVALID_EVENT');
@@ -308,7 +334,11 @@ describe('a sender is rejected, with a code, the culprit and the remedy, and not
   it.each([
     ['a circle', circle(), /cannot be written as application\/json: .*circular/i],
     ['a big integer', { number: 1n }, /cannot be written as application\/json: .*BigInt/],
-    ['a key that no receiver would read', { nested: JSON.parse('{"__proto__":1}') as object }, /forbidden prototype property/],
+    [
+      'a key that no receiver would read',
+      { nested: JSON.parse('{"__proto__":1}') as object },
+      /forbidden prototype property/,
+    ],
   ])('for %s', async (_what, body, text) => {
     const error = await rejected((events) => events.sendEvent(Ping, body as Ping));
     expect(error.code).toBe('EVT_UNSERIALIZABLE');
@@ -329,7 +359,9 @@ describe('a sender is rejected, with a code, the culprit and the remedy, and not
 
   it('for a body above what the provider can carry', async () => {
     const small = new ScriptedProvider({ largestMessage: 10 });
-    expect(await rejected((events) => events.sendEvent(Ping, { number: 1 }), [], { provider: small.factory })).toMatchObject({
+    expect(
+      await rejected((events) => events.sendEvent(Ping, { number: 1 }), [], { provider: small.factory }),
+    ).toMatchObject({
       code: 'EVT_BODY_TOO_LARGE',
       message: expect.stringContaining('10 may travel'),
     });
@@ -376,7 +408,11 @@ describe('a sender is rejected, with a code, the culprit and the remedy, and not
         await next();
       },
     ],
-    ['EVT_PIPELINE_NEXT_MISSING', 'ended without calling next(): call it and return its promise', () => Promise.resolve()],
+    [
+      'EVT_PIPELINE_NEXT_MISSING',
+      'ended without calling next(): call it and return its promise',
+      () => Promise.resolve(),
+    ],
   ])('for a pipeline that does not keep to next() once: %s', async (code, text, run) => {
     @EnvelopePipeline()
     class Sloppy implements EnvelopePipeline {
@@ -490,7 +526,10 @@ describe('a broker that goes away in the middle', () => {
   it('may have stored what it did not confirm: the sender is told that nobody knows', async () => {
     const app = await TestApp.start();
     app.broker.faults.loseConfirmNext(1);
-    expect(await refusal(app.events.sendEvent(Ping, {}))).toMatchObject({ code: 'EVT_PUBLISH_TIMEOUT', indeterminate: true });
+    expect(await refusal(app.events.sendEvent(Ping, {}))).toMatchObject({
+      code: 'EVT_PUBLISH_TIMEOUT',
+      indeterminate: true,
+    });
   });
 
   it('fails one event of a batch alone', async () => {

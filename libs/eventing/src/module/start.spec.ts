@@ -14,7 +14,14 @@ import {
   raw,
 } from 'nestjs-eventing';
 import { describe, expect, it } from 'vitest';
-import { type AppOptions, RecordingLogger, refusal, ScriptedProvider, TestApp, VirtualClock } from '../kernel.fixture.js';
+import {
+  type AppOptions,
+  RecordingLogger,
+  refusal,
+  ScriptedProvider,
+  TestApp,
+  VirtualClock,
+} from '../kernel.fixture.js';
 
 @Event({ name: 'orders.placed', channel: 'orders', key: 'orderId' })
 class OrderPlaced {
@@ -67,7 +74,9 @@ describe('the start-up line', () => {
   });
 
   it('names versions above 1, every channel, and a group of its own naming', async () => {
-    expect(await lines([listening([OrderPlaced, OrderCancelled, MailSent], { group: 'billing', order: 'none' })])).toEqual([
+    expect(
+      await lines([listening([OrderPlaced, OrderCancelled, MailSent], { group: 'billing', order: 'none' })]),
+    ).toEqual([
       'log Mapped {orders.placed, orders.cancelled@2, mail.sent → SendReceipt} memory:orders,mail.sent group shop.billing · at-least-once · no order · retry 5 in place · dead letters shop.dead-letters',
     ]);
   });
@@ -86,21 +95,35 @@ describe('the start-up line', () => {
         return;
       }
     }
-    expect(await lines([Orders])).toEqual([expect.stringContaining('{orders.placed → Orders.onPlaced} memory:orders group shop.Orders.onPlaced ·')]);
+    expect(await lines([Orders])).toEqual([
+      expect.stringContaining('{orders.placed → Orders.onPlaced} memory:orders group shop.Orders.onPlaced ·'),
+    ]);
   });
 
   it('is there for each listener, and as data', async () => {
-    const app = await TestApp.start({ providers: [listening(OrderPlaced, { name: 'a' }), listening(MailSent, { name: 'b' })] });
+    const app = await TestApp.start({
+      providers: [listening(OrderPlaced, { name: 'a' }), listening(MailSent, { name: 'b' })],
+    });
     expect(app.logger.having('Mapped')).toHaveLength(2);
     expect(app.runtime.announcements).toMatchObject([
-      { listener: 'SendReceipt', events: ['orders.placed'], provider: 'memory', channels: ['orders'], group: 'group shop.a' },
+      {
+        listener: 'SendReceipt',
+        events: ['orders.placed'],
+        provider: 'memory',
+        channels: ['orders'],
+        group: 'group shop.a',
+      },
       { listener: 'SendReceipt', events: ['mail.sent'], channels: ['mail.sent'], group: 'group shop.b' },
     ]);
   });
 
   it('is followed by a hint where the name of a durable subscription is only that of the class', async () => {
     const app = await TestApp.start({
-      providers: [listening(OrderPlaced), listening(MailSent, { name: 'mailer' }), listening(MailSent, { perProcess: true, name: 'x' })],
+      providers: [
+        listening(OrderPlaced),
+        listening(MailSent, { name: 'mailer' }),
+        listening(MailSent, { perProcess: true, name: 'x' }),
+      ],
     });
     expect(app.logger.having('debug')).toEqual([
       'debug SendReceipt gives its durable subscription its name: set name before you rename the class',
@@ -119,7 +142,9 @@ describe('the start is refused, with a code, the culprit and the remedy', () => 
   it('for an event that is undefined, as in files that import each other', async () => {
     expect(await refused([listening(undefined as unknown as typeof OrderPlaced)])).toMatchObject({
       code: 'EVT_NOT_AN_EVENT',
-      message: expect.stringContaining('SendReceipt listens to undefined, which is no class: look for files that import each other'),
+      message: expect.stringContaining(
+        'SendReceipt listens to undefined, which is no class: look for files that import each other',
+      ),
     });
   });
 
@@ -169,14 +194,16 @@ describe('the start is refused, with a code, the culprit and the remedy', () => 
   it('for two listeners of one name', async () => {
     expect(await refused([listening(OrderPlaced), listening(MailSent)])).toMatchObject({
       code: 'EVT_DUPLICATE_LISTENER',
-      message: 'SendReceipt and SendReceipt are both named "SendReceipt": name one of them, and provide each class once.',
+      message:
+        'SendReceipt and SendReceipt are both named "SendReceipt": name one of them, and provide each class once.',
     });
   });
 
   it('for an unknown provider name, naming the event and what there is', async () => {
     expect(await refused([listening(Audited)], { providers: { metrics: memory() } })).toMatchObject({
       code: 'EVT_UNKNOWN_PROVIDER',
-      message: 'Audited names the provider "audit"; configured are default, metrics: add it to EventingModule\'s providers.',
+      message:
+        'Audited names the provider "audit"; configured are default, metrics: add it to EventingModule\'s providers.',
     });
   });
 
@@ -184,7 +211,9 @@ describe('the start is refused, with a code, the culprit and the remedy', () => 
     const provider = new ScriptedProvider({ order: 'none' });
     expect(await refused([listening(OrderPlaced)], { provider: provider.factory })).toMatchObject({
       code: 'EVT_UNSUPPORTED',
-      message: expect.stringContaining("SendReceipt asks for order: 'cluster', which scripted cannot give: it keeps 'none'"),
+      message: expect.stringContaining(
+        "SendReceipt asks for order: 'cluster', which scripted cannot give: it keeps 'none'",
+      ),
     });
     expect(provider.journal).toEqual(['stop']);
   });
@@ -192,14 +221,19 @@ describe('the start is refused, with a code, the culprit and the remedy', () => 
   it('for exactly-once, which memory cannot give', async () => {
     expect(await refused([listening(OrderPlaced, { guarantee: 'exactly-once' })])).toMatchObject({
       code: 'EVT_UNSUPPORTED',
-      message: expect.stringContaining("SendReceipt asks for guarantee: 'exactly-once', which memory cannot give: use 'at-least-once'"),
+      message: expect.stringContaining(
+        "SendReceipt asks for guarantee: 'exactly-once', which memory cannot give: use 'at-least-once'",
+      ),
     });
   });
 
   it('for an event that is to outlive a broker that forgets', async () => {
     const provider = new ScriptedProvider({ durable: false });
     const error = await refused([listening(OrderPlaced, { durable: false })], { provider: provider.factory });
-    expect(error).toMatchObject({ code: 'EVT_UNSUPPORTED', message: expect.stringContaining('OrderPlaced is durable, which scripted') });
+    expect(error).toMatchObject({
+      code: 'EVT_UNSUPPORTED',
+      message: expect.stringContaining('OrderPlaced is durable, which scripted'),
+    });
   });
 
   it('for a pipeline with neither send() nor handle()', async () => {
@@ -228,7 +262,9 @@ describe('the start is refused, with a code, the culprit and the remedy', () => 
   it('for a listener that depends on the request', async () => {
     expect(await refused(injecting(Scope.REQUEST))).toMatchObject({
       code: 'EVT_LISTENER_SCOPE',
-      message: expect.stringContaining('BySession is not a singleton (it, or something it injects, is request-scoped or transient)'),
+      message: expect.stringContaining(
+        'BySession is not a singleton (it, or something it injects, is request-scoped or transient)',
+      ),
     });
   });
 
@@ -255,7 +291,10 @@ describe('the start is refused, with a code, the culprit and the remedy', () => 
     @EnvelopePipeline()
     class Inheriting extends PerRequest {}
     for (const type of [Fleeting, PerRequest, Inheriting])
-      expect(await refused([type])).toMatchObject({ code: 'EVT_LISTENER_SCOPE', message: expect.stringContaining(`${type.name} is not`) });
+      expect(await refused([type])).toMatchObject({
+        code: 'EVT_LISTENER_SCOPE',
+        message: expect.stringContaining(`${type.name} is not`),
+      });
   });
 
   it.each<[EventingOptions, string]>([
@@ -278,7 +317,9 @@ describe('the start is refused, with a code, the culprit and the remedy', () => 
 
   it('for several options at once, naming each', async () => {
     const { message } = await refusal(
-      Test.createTestingModule({ imports: [EventingModule.forRoot({ service: '', drain: 0, maxBodyBytes: 0 })] }).compile(),
+      Test.createTestingModule({
+        imports: [EventingModule.forRoot({ service: '', drain: 0, maxBodyBytes: 0 })],
+      }).compile(),
     );
     for (const name of ['service', 'drain', 'maxBodyBytes']) expect(message).toContain(name);
   });
@@ -302,7 +343,9 @@ describe('the start is refused, with a code, the culprit and the remedy', () => 
       code: 'EVT_INVALID_OPTIONS',
       message: 'EventingModule: pipelines names Absent, which no module provides as an @EnvelopePipeline().',
     });
-    expect(await refused([], { pipelines: [undefined as unknown as typeof Absent] })).toMatchObject({ code: 'EVT_INVALID_OPTIONS' });
+    expect(await refused([], { pipelines: [undefined as unknown as typeof Absent] })).toMatchObject({
+      code: 'EVT_INVALID_OPTIONS',
+    });
   });
 
   it('for all of it at once', async () => {
@@ -345,7 +388,9 @@ describe('a start that was refused', () => {
     @EventListener(OrderPlaced)
     class Forgetful {}
     const provider = new ScriptedProvider();
-    expect(await refused([Early, Forgetful], { provider: provider.factory })).toMatchObject({ code: 'EVT_LISTENER_WITHOUT_ON' });
+    expect(await refused([Early, Forgetful], { provider: provider.factory })).toMatchObject({
+      code: 'EVT_LISTENER_WITHOUT_ON',
+    });
     expect(provider.messages).toHaveLength(1);
     expect(provider.journal.at(-1)).toBe('stop');
   });
@@ -368,14 +413,18 @@ describe('a provider that is away at the start', () => {
   it('is waited for no longer than startTimeout: EVT_START_TIMEOUT, naming the provider, and nothing is left open', async () => {
     const provider = new ScriptedProvider();
     provider.onStart = () => new Promise(() => undefined);
-    const app = await TestApp.create({ providers: [listening(OrderPlaced)] }, { provider: provider.factory, startTimeout: 5000 });
+    const app = await TestApp.create(
+      { providers: [listening(OrderPlaced)] },
+      { provider: provider.factory, startTimeout: 5000 },
+    );
     const starting = refusal(app.module.init());
     await app.clock.advance(4999);
     expect(provider.journal).toEqual(['start orders']);
     await app.clock.advance(60_000);
     expect(await starting).toMatchObject({
       code: 'EVT_START_TIMEOUT',
-      message: '"default" (scripted) was not ready within 5000 ms: see that the broker runs, raise startTimeout, or set start: \'background\'.',
+      message:
+        '"default" (scripted) was not ready within 5000 ms: see that the broker runs, raise startTimeout, or set start: \'background\'.',
     });
     expect(provider.journal).toEqual(['start orders', 'stop']);
   });
@@ -475,8 +524,24 @@ describe('what is started', () => {
       { provider: provider.factory },
     );
     expect(provider.subscribed.map(({ subscription }) => subscription)).toEqual([
-      { name: 'a', channels: ['orders', 'mail.sent'], perProcess: false, durable: true, from: { time: 5 }, window: 7, ordered: true },
-      { name: 'b', channels: ['orders'], perProcess: true, durable: false, from: 'first-subscription', window: 256, ordered: false },
+      {
+        name: 'a',
+        channels: ['orders', 'mail.sent'],
+        perProcess: false,
+        durable: true,
+        from: { time: 5 },
+        window: 7,
+        ordered: true,
+      },
+      {
+        name: 'b',
+        channels: ['orders'],
+        perProcess: true,
+        durable: false,
+        from: 'first-subscription',
+        window: 256,
+        ordered: false,
+      },
     ]);
   });
 

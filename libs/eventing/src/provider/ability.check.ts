@@ -10,9 +10,13 @@ export function* refusals(listener: ListenerDescriptor, kind: string, abilities:
   const refuse = (what: string, remedy: string): EventingError =>
     new EventingError('EVT_UNSUPPORTED', `${listener.label} asks for ${what}, which ${kind} cannot give: ${remedy}.`);
   if (ORDER.indexOf(listener.order) > ORDER.indexOf(abilities.order))
-    yield refuse(`order: '${listener.order}'`, `it keeps '${abilities.order}'; set order: '${abilities.order}', or change the provider`);
+    yield refuse(
+      `order: '${listener.order}'`,
+      `it keeps '${abilities.order}'; set order: '${abilities.order}', or change the provider`,
+    );
   if (listener.perProcess && !abilities.perProcess) yield refuse('perProcess', 'leave it out, or change the provider');
-  if (listener.durable && abilities.durable === false) yield refuse('durable: true', 'set durable: false, or change the provider');
+  if (listener.durable && abilities.durable === false)
+    yield refuse('durable: true', 'set durable: false, or change the provider');
   if (listener.from !== 'first-subscription' && !abilities.replay)
     yield refuse('a start in the past (from)', 'leave from out, or change the provider');
   if (listener.guarantee === 'exactly-once' && !abilities.transactions)

@@ -27,7 +27,8 @@ export class ProviderHost {
         if (status === this.#status) return;
         this.#status = status;
         if (status === 'connected') logger.log(`Connected to ${this.provider.kind}`);
-        else logger.warn(`Disconnected from ${this.provider.kind}${cause instanceof Error ? `: ${cause.message}` : ''}`);
+        else
+          logger.warn(`Disconnected from ${this.provider.kind}${cause instanceof Error ? `: ${cause.message}` : ''}`);
       },
     });
     this.maxBodyBytes = Math.min(context.maxBodyBytes, this.provider.abilities.largestMessage);
@@ -53,7 +54,9 @@ export class ProviderHost {
     // Whoever awaits the promise sees the failure; here it only must not count as unhandled.
     this.#connecting.catch((error: unknown) => {
       const text = `${this.name} (${this.provider.kind}) did not start: ${error instanceof Error ? error.message : String(error)}`;
-      this.buffer.close(error instanceof EventingError ? error : new EventingError('EVT_CONNECTION', text, { cause: error }));
+      this.buffer.close(
+        error instanceof EventingError ? error : new EventingError('EVT_CONNECTION', text, { cause: error }),
+      );
     });
     return this.#connecting;
   }

@@ -18,7 +18,12 @@ export class AttemptRunner {
   ) {}
 
   /** `undefined`: done and well. A promise: it is still at it. Never throws. */
-  run(job: DeliveryJob, message: DecodedMessage, body: object, listener: ListenerDescriptor): Promise<unknown> | Failure | undefined {
+  run(
+    job: DeliveryJob,
+    message: DecodedMessage,
+    body: object,
+    listener: ListenerDescriptor,
+  ): Promise<unknown> | Failure | undefined {
     job.abort = new AbortSource();
     const envelope = new Envelope(
       message,

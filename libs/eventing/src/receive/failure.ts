@@ -17,7 +17,8 @@ export class Failure {
 
   /** What a listener or pipeline threw. */
   static thrown(value: unknown): Failure {
-    const error = value instanceof Error ? value : new Error(`A ${typeof value} was thrown: ${textOf(value).slice(0, 500)}`);
+    const error =
+      value instanceof Error ? value : new Error(`A ${typeof value} was thrown: ${textOf(value).slice(0, 500)}`);
     return error instanceof RejectEvent ? new Failure('rejected', error, true) : new Failure('failed', error, false);
   }
 

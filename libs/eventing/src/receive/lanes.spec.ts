@@ -121,10 +121,9 @@ describe('Lanes', () => {
       let most = 0;
 
       const lanes = new Lanes<Job>(concurrency, (job) => {
-        if (job.lane !== undefined) {
-          expect(holders.get(job.lane) ?? job).toBe(job);
-          holders.set(job.lane, job);
-        }
+        const holder = job.lane === undefined ? job : (holders.get(job.lane) ?? job);
+        expect(holder).toBe(job);
+        if (job.lane !== undefined) holders.set(job.lane, job);
         executing.add(job);
         most = Math.max(most, executing.size);
         expect(executing.size).toBeLessThanOrEqual(concurrency);
@@ -163,7 +162,9 @@ describe('Lanes', () => {
       }
       // Lanes end in the order added; jobs without one have no order.
       for (const [lane, numbers] of added)
-        expect(lane === undefined ? [...(ended.get(lane) ?? [])].sort((a, b) => a - b) : ended.get(lane)).toEqual(numbers);
+        expect(lane === undefined ? [...(ended.get(lane) ?? [])].sort((a, b) => a - b) : ended.get(lane)).toEqual(
+          numbers,
+        );
       expect(most).toBe(concurrency);
     },
   );

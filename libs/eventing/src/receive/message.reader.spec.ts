@@ -27,7 +27,12 @@ class Service {
     return this;
   }
   listener(types: readonly EventClass[], options: ListenerOptions = {}, label = 'A'): ListenerDescriptor {
-    return describeListener({ label, options, events: types.map((type) => this.registry.describe(type)), invoke: () => undefined });
+    return describeListener({
+      label,
+      options,
+      events: types.map((type) => this.registry.describe(type)),
+      invoke: () => undefined,
+    });
   }
   reader(types: readonly EventClass[], options: ListenerOptions = {}): MessageReader {
     return new MessageReader(this.registry, [this.listener(types, options)], BINDING, 100);
@@ -50,25 +55,38 @@ describe('who wants a message', () => {
 
   it('is the one of a shared group that listens to it', () => {
     const service = new Service();
-    const [a, b] = [service.listener([placed], { group: 'g' }, 'A'), service.listener([cancelled], { group: 'g' }, 'B')];
+    const [a, b] = [
+      service.listener([placed], { group: 'g' }, 'A'),
+      service.listener([cancelled], { group: 'g' }, 'B'),
+    ];
     const reader = new MessageReader(service.registry, [a, b], BINDING, 100);
     expect(reader.identify(delivery('orders.cancelled'))).toMatchObject({ kind: 'wanted', listener: { label: 'B' } });
   });
 
   it('is the listener that can upcast it, over as many steps as it takes', () => {
-    const third = event({ name: 'orders.placed', version: 3, channel: 'orders', upcast: { 1: (v1) => v1, 2: (v2) => v2 } });
+    const third = event({
+      name: 'orders.placed',
+      version: 3,
+      channel: 'orders',
+      upcast: { 1: (v1) => v1, 2: (v2) => v2 },
+    });
     const reader = new Service().reader([third]);
     expect(reader.identify(delivery('orders.placed'))).toMatchObject({ kind: 'wanted', event: { version: 3 } });
     expect(reader.identify(delivery('orders.placed', { ce_dataversion: '2' }))).toMatchObject({ kind: 'wanted' });
   });
 
   it('is nobody where the name is another class of the channel', () => {
-    expect(new Service().knows(cancelled).reader([placed]).identify(delivery('orders.cancelled')).kind).toBe('unwanted');
+    expect(new Service().knows(cancelled).reader([placed]).identify(delivery('orders.cancelled')).kind).toBe(
+      'unwanted',
+    );
   });
 
   it('is nobody where the version is another class of this service', () => {
     const second = event({ name: 'orders.placed', version: 2, channel: 'orders' });
-    const read = new Service().knows(second).reader([placed]).identify(delivery('orders.placed', { ce_dataversion: '2' }));
+    const read = new Service()
+      .knows(second)
+      .reader([placed])
+      .identify(delivery('orders.placed', { ce_dataversion: '2' }));
     expect(read.kind).toBe('unwanted');
   });
 });
@@ -81,7 +99,9 @@ describe('a message that cannot be identified', () => {
       code: 'EVT_BODY_TOO_LARGE',
       message: 'The body has 101 bytes, 100 are allowed: raise maxBodyBytes in EventingModule.',
     });
-    expect(new Service().reader([placed]).identify(delivery('orders.placed', {}, { body: Buffer.alloc(100) })).kind).toBe('wanted');
+    expect(
+      new Service().reader([placed]).identify(delivery('orders.placed', {}, { body: Buffer.alloc(100) })).kind,
+    ).toBe('wanted');
   });
 
   it('is undecodable', () => {
@@ -89,7 +109,7 @@ describe('a message that cannot be identified', () => {
     expect(failureOf(read)).toMatchObject({ reason: 'undecodable', code: 'EVT_UNDECODABLE', known: false });
   });
 
-  it('is undecodable where a wire format of somebody\'s own throws anything', () => {
+  it("is undecodable where a wire format of somebody's own throws anything", () => {
     const wire = {
       name: 'broken',
       encode: () => ({}),
@@ -151,7 +171,9 @@ describe('a message of a name that nobody declared', () => {
   });
 
   it('is not quoted at length', () => {
-    expect(failureOf(new Service().reader([placed]).identify(delivery('x'.repeat(5000)))).message.length).toBeLessThan(400);
+    expect(failureOf(new Service().reader([placed]).identify(delivery('x'.repeat(5000)))).message.length).toBeLessThan(
+      400,
+    );
   });
 });
 
@@ -177,12 +199,22 @@ describe('the body', () => {
       2: ({ first }) => ({ first, last: 'unknown' }),
     };
     expect(bodyOf({ version: 3, upcast }, '{"name":"Ada"}')).toEqual({ first: 'Ada', last: 'unknown' });
-    expect(bodyOf({ version: 3, upcast }, '{"first":"Ada"}', { ce_dataversion: '2' })).toEqual({ first: 'Ada', last: 'unknown' });
+    expect(bodyOf({ version: 3, upcast }, '{"first":"Ada"}', { ce_dataversion: '2' })).toEqual({
+      first: 'Ada',
+      last: 'unknown',
+    });
   });
 
   it.each([
     ['is not JSON', '{', {}, 'undecodable', 'EVT_UNDECODABLE', /The body of "orders\.placed" cannot be read: /],
-    ['is not UTF-8', Buffer.from([0x22, 0xff, 0x22]), {}, 'undecodable', 'EVT_UNDECODABLE', /the bytes are not UTF-8\.$/],
+    [
+      'is not UTF-8',
+      Buffer.from([0x22, 0xff, 0x22]),
+      {},
+      'undecodable',
+      'EVT_UNDECODABLE',
+      /the bytes are not UTF-8\.$/,
+    ],
     ['has a __proto__ key', '{"__proto__":1}', {}, 'undecodable', 'EVT_UNDECODABLE', /forbidden prototype property\.$/],
     ['is no object', '7', {}, 'invalid', 'EVT_INVALID_BODY', /is not a valid Given: it is a number, not an object/],
     [

@@ -8,7 +8,12 @@ import { Failure } from './failure.js';
 
 /** What a delivery turned out to be. */
 export type Read =
-  | { readonly kind: 'wanted'; readonly message: DecodedMessage; readonly event: EventDescriptor; readonly listener: ListenerDescriptor }
+  | {
+      readonly kind: 'wanted';
+      readonly message: DecodedMessage;
+      readonly event: EventDescriptor;
+      readonly listener: ListenerDescriptor;
+    }
   | { readonly kind: 'unwanted'; readonly message: DecodedMessage }
   | { readonly kind: 'failed'; readonly message: DecodedMessage | undefined; readonly failure: Failure };
 
@@ -25,7 +30,8 @@ export class MessageReader {
   ) {
     for (const listener of listeners)
       for (const event of listener.events) {
-        const versions = this.#wanted.get(event.name) ?? new Map<number, readonly [EventDescriptor, ListenerDescriptor]>();
+        const versions =
+          this.#wanted.get(event.name) ?? new Map<number, readonly [EventDescriptor, ListenerDescriptor]>();
         this.#wanted.set(event.name, versions.set(event.version, [event, listener]));
         this.#formats.set(event.channel, event.wire);
       }
@@ -35,7 +41,12 @@ export class MessageReader {
   identify(delivery: Delivery): Read {
     const format = this.#formats.get(delivery.channel);
     if (format === undefined)
-      return failed(undefined, 'undecodable', 'EVT_UNDECODABLE', `Nothing is listened to on the channel "${delivery.channel}".`);
+      return failed(
+        undefined,
+        'undecodable',
+        'EVT_UNDECODABLE',
+        `Nothing is listened to on the channel "${delivery.channel}".`,
+      );
     if (delivery.body.byteLength > this.maxBodyBytes)
       return failed(
         undefined,
@@ -73,7 +84,12 @@ export class MessageReader {
       for (let version = message.version; version < event.version; version++)
         value = event.upcast[version]?.(value as Record<string, unknown>);
     } catch (cause) {
-      return Failure.of('undecodable', 'EVT_UNDECODABLE', `The body of "${message.name}" cannot be read: ${brief(cause)}.`, cause);
+      return Failure.of(
+        'undecodable',
+        'EVT_UNDECODABLE',
+        `The body of "${message.name}" cannot be read: ${brief(cause)}.`,
+        cause,
+      );
     }
     const settle = (result: Awaited<ReturnType<typeof event.validator>>): object | Failure =>
       result.problems === undefined

@@ -13,7 +13,12 @@ describe('RetryPolicy', () => {
   });
 
   it('waits no longer than maxDelay, jitter apart', () => {
-    expect(delays({ attempts: 4, delay: 1000, factor: 10, maxDelay: 5000 }, () => 0)).toEqual([1000, 5000, 5000, undefined]);
+    expect(delays({ attempts: 4, delay: 1000, factor: 10, maxDelay: 5000 }, () => 0)).toEqual([
+      1000,
+      5000,
+      5000,
+      undefined,
+    ]);
     expect(new RetryPolicy('A').delayAfter(4, () => 0)).toBeLessThanOrEqual(30_000);
   });
 
@@ -30,7 +35,9 @@ describe('RetryPolicy', () => {
     const options = { attempts: 12, delay: 3.3, factor: 1.7, maxDelay: 600 };
     const exact = (attempt: number): number => Math.min(3.3 * 1.7 ** (attempt - 1), 600);
     for (let round = 0; round < 500; round++)
-      for (const [index, delay] of delays(options, round === 0 ? () => 0 : random).slice(0, -1).entries()) {
+      for (const [index, delay] of delays(options, round === 0 ? () => 0 : random)
+        .slice(0, -1)
+        .entries()) {
         expect(delay).toBeGreaterThanOrEqual(exact(index + 1));
         expect(delay).toBeLessThanOrEqual(Math.ceil(exact(index + 1) * 1.2));
       }

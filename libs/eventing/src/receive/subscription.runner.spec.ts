@@ -2,7 +2,15 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Event } from '../declare/event.decorator.js';
 import type { ListenerOptions } from '../declare/event-listener.decorator.js';
 import type { Envelope } from '../envelope/envelope.js';
-import { Gate, RecordingLogger, ScriptedDelivery, ScriptedProvider, seeded, turn, VirtualClock } from '../kernel.fixture.js';
+import {
+  Gate,
+  RecordingLogger,
+  ScriptedDelivery,
+  ScriptedProvider,
+  seeded,
+  turn,
+  VirtualClock,
+} from '../kernel.fixture.js';
 import type { Abilities } from '../provider/abilities.js';
 import type { Delivery } from '../provider/event-provider.js';
 import { resolveOptions } from '../runtime/eventing.options.js';
@@ -37,7 +45,14 @@ class World {
   private constructor(abilities: Partial<Abilities>, options: ListenerOptions) {
     this.provider = new ScriptedProvider(abilities);
     const { clock, logger } = this;
-    const given = { service: 'shop', clock, logger, provider: this.provider.factory, drain: 20_000, rebalanceDrain: 5000 };
+    const given = {
+      service: 'shop',
+      clock,
+      logger,
+      provider: this.provider.factory,
+      drain: 20_000,
+      rebalanceDrain: 5000,
+    };
     this.runtime = new EventingRuntime(resolveOptions(given, logger), (registry) => ({
       pipelines: [],
       problems: [],
@@ -46,16 +61,21 @@ class World {
           label: 'Handler',
           events: [registry.describe(Order)],
           options,
-          invoke: (order, envelope) => {
-            this.calls.push((order as Order).number);
-            return this.on(order as Order, envelope);
+          invoke: (event, envelope) => {
+            const order: Order = event;
+            this.calls.push(order.number);
+            return this.on(order, envelope);
           },
         },
       ],
     }));
   }
 
-  static async start(on: On = () => undefined, options: ListenerOptions = {}, abilities: Partial<Abilities> = {}): Promise<World> {
+  static async start(
+    on: On = () => undefined,
+    options: ListenerOptions = {},
+    abilities: Partial<Abilities> = {},
+  ): Promise<World> {
     const world = new World(abilities, options);
     world.on = on;
     await world.runtime.start();
@@ -91,7 +111,7 @@ describe('settling', () => {
     expect(delivery.settlements).toEqual([{ kind: 'accept' }]);
   });
 
-  it('waits for the listener\'s promise', async () => {
+  it("waits for the listener's promise", async () => {
     const gate = new Gate();
     const world = await World.start(() => gate.promise);
     const delivery = world.deliver(1);
@@ -131,27 +151,33 @@ describe('settling', () => {
     expect(world.deliver(2, { key: 'other' }).kinds).toEqual(['accept']);
   });
 
-  it.each(['rejects', 'throws'])('is tried again each second while a move %s, and holds its lane, not its place', async (how) => {
-    const world = await World.start((order) => (order.number === 1 ? fail() : undefined), { retry: { attempts: 1 }, concurrency: 1 });
-    const dead = world.deliver(1, { body: Buffer.from('{') });
-    let tries = 0;
-    const broken = new ScriptedDelivery('orders', { key: 'k', body: Buffer.from('{') }, 9);
-    broken.onSettle = () => {
-      if (++tries > 3) return undefined;
-      if (how === 'throws') throw new Error('store away');
-      return Promise.reject(new Error('store away'));
-    };
-    await turn();
-    expect(dead.kinds).toEqual(['reject']);
-    world.provider.subscriber.deliver(broken);
-    const behind = world.deliver(2);
-    const other = world.deliver(3, { key: 'other' });
-    await world.clock.advance(2999);
-    expect([tries, behind.kinds, other.kinds]).toEqual([3, [], ['accept']]);
-    await world.clock.advance(1);
-    expect([tries, behind.kinds]).toEqual([4, ['accept']]);
-    expect(world.logger.having('error It could not be settled (reject)')).toHaveLength(3);
-  });
+  it.each(['rejects', 'throws'])(
+    'is tried again each second while a move %s, and holds its lane, not its place',
+    async (how) => {
+      const world = await World.start((order) => (order.number === 1 ? fail() : undefined), {
+        retry: { attempts: 1 },
+        concurrency: 1,
+      });
+      const dead = world.deliver(1, { body: Buffer.from('{') });
+      let tries = 0;
+      const broken = new ScriptedDelivery('orders', { key: 'k', body: Buffer.from('{') }, 9);
+      broken.onSettle = () => {
+        if (++tries > 3) return undefined;
+        if (how === 'throws') throw new Error('store away');
+        return Promise.reject(new Error('store away'));
+      };
+      await turn();
+      expect(dead.kinds).toEqual(['reject']);
+      world.provider.subscriber.deliver(broken);
+      const behind = world.deliver(2);
+      const other = world.deliver(3, { key: 'other' });
+      await world.clock.advance(2999);
+      expect([tries, behind.kinds, other.kinds]).toEqual([3, [], ['accept']]);
+      await world.clock.advance(1);
+      expect([tries, behind.kinds]).toEqual([4, ['accept']]);
+      expect(world.logger.having('error It could not be settled (reject)')).toHaveLength(3);
+    },
+  );
 
   it('refuses what cannot be read without calling anybody, in its turn within the key', async () => {
     const gate = new Gate();
@@ -173,9 +199,17 @@ describe('settling', () => {
   });
 
   it('keeps an event that is not due yet with the provider where that can keep it, else with its lane', async () => {
-    const due = { ce_specversion: '1.0', ce_id: '1', ce_source: '/s', ce_type: 'orders', ce_notbefore: new Date(60_000).toISOString() };
+    const due = {
+      ce_specversion: '1.0',
+      ce_id: '1',
+      ce_source: '/s',
+      ce_type: 'orders',
+      ce_notbefore: new Date(60_000).toISOString(),
+    };
     const able = await World.start();
-    expect(able.deliver(1, { key: undefined, headers: due }).settlements).toEqual([{ kind: 'defer', notBefore: 60_000, attempt: 1 }]);
+    expect(able.deliver(1, { key: undefined, headers: due }).settlements).toEqual([
+      { kind: 'defer', notBefore: 60_000, attempt: 1 },
+    ]);
     const unable = await World.start(undefined, {}, { longestDefer: 0 });
     const held = unable.deliver(1, { key: undefined, headers: due });
     await unable.clock.advance(59_999);
@@ -207,11 +241,14 @@ describe('asynchronous rules', () => {
     const logger = new RecordingLogger();
     const clock = new VirtualClock(0);
     let called = false;
-    const runtime = new EventingRuntime(resolveOptions({ provider: provider.factory, logger, clock }, logger), (registry) => ({
-      pipelines: [],
-      problems: [],
-      listeners: [{ label: 'A', events: [registry.describe(Slow)], options: {}, invoke: () => void (called = true) }],
-    }));
+    const runtime = new EventingRuntime(
+      resolveOptions({ provider: provider.factory, logger, clock }, logger),
+      (registry) => ({
+        pipelines: [],
+        problems: [],
+        listeners: [{ label: 'A', events: [registry.describe(Slow)], options: {}, invoke: () => void (called = true) }],
+      }),
+    );
     await runtime.start();
     const delivery = provider.deliver({ key: 'k' });
     const revoking = provider.subscriber.revoked(['orders/0']);
@@ -238,7 +275,9 @@ describe('a source that moves to another process', () => {
   // BUG (subscription.runner.ts #empty): dropping the job in back-off ends its lane's turn, and the next of its key, which is
   // to be dropped too, runs: before the one that was dropped, which runs elsewhere. Mark all of them first, then go on.
   it.fails('runs none of a key whose first event it has dropped', async () => {
-    const world = await World.start((order) => (order.number === 1 ? fail() : undefined), { retry: { delay: 60_000, maxDelay: 60_000 } });
+    const world = await World.start((order) => (order.number === 1 ? fail() : undefined), {
+      retry: { delay: 60_000, maxDelay: 60_000 },
+    });
     const [held, behind] = [world.deliver(1), world.deliver(2)];
     await turn();
     const revocation = world.revoke('orders/0');
@@ -390,12 +429,22 @@ describe('draining', () => {
     expect(stopping.done).toBe(false);
     gate.open();
     await stopping.promise;
-    expect(world.provider.journal).toEqual(['start orders', 'subscribe Handler', 'pause Handler', 'accept', 'leave Handler', 'stop']);
+    expect(world.provider.journal).toEqual([
+      'start orders',
+      'subscribe Handler',
+      'pause Handler',
+      'accept',
+      'leave Handler',
+      'stop',
+    ]);
   });
 
   it('hands back at once what waits, and runs none of it', async () => {
     const gate = new Gate();
-    const world = await World.start((order) => (order.number === 1 ? gate.promise : fail()), { concurrency: 2, retry: { delay: 60_000, maxDelay: 60_000 } });
+    const world = await World.start((order) => (order.number === 1 ? gate.promise : fail()), {
+      concurrency: 2,
+      retry: { delay: 60_000, maxDelay: 60_000 },
+    });
     const running = world.deliver(1, { key: 'a' });
     const backOff = world.deliver(2, { key: 'b' });
     const queued = world.deliver(3, { key: 'a' });
@@ -411,7 +460,9 @@ describe('draining', () => {
 
   // BUG (subscription.runner.ts #empty): as with a source that is revoked.
   it.fails('runs none of a key whose first event it has handed back', async () => {
-    const world = await World.start((order) => (order.number === 1 ? fail() : undefined), { retry: { delay: 60_000, maxDelay: 60_000 } });
+    const world = await World.start((order) => (order.number === 1 ? fail() : undefined), {
+      retry: { delay: 60_000, maxDelay: 60_000 },
+    });
     const [held, behind] = [world.deliver(1), world.deliver(2)];
     await turn();
     await world.stop().promise;

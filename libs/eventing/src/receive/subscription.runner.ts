@@ -53,7 +53,8 @@ export class SubscriptionRunner implements Subscriber {
     this.#watch = new TimeoutWatch(clock, this.#open, (job) => this.#late(job));
     this.#reader = new MessageReader(options.registry, listeners, options.provider.binding, options.maxBodyBytes);
     this.#settler = new Settler(options);
-    this.#manyChannels = new Set(listeners.flatMap((listener) => listener.events.map((event) => event.channel))).size > 1;
+    this.#manyChannels =
+      new Set(listeners.flatMap((listener) => listener.events.map((event) => event.channel))).size > 1;
   }
 
   /** Deliveries that are not settled. */
@@ -63,7 +64,10 @@ export class SubscriptionRunner implements Subscriber {
 
   deliver(delivery: Delivery): void {
     const { key } = delivery;
-    const job = new DeliveryJob(delivery, key === undefined || !this.#manyChannels ? key : `${delivery.channel}\n${key}`);
+    const job = new DeliveryJob(
+      delivery,
+      key === undefined || !this.#manyChannels ? key : `${delivery.channel}\n${key}`,
+    );
     if (this.#draining) return this.#settler.release(job);
     this.#open.add(job);
     this.#lanes.add(job);
@@ -71,13 +75,21 @@ export class SubscriptionRunner implements Subscriber {
 
   async revoked(sources: readonly string[]): Promise<void> {
     const lost = new Set(sources);
-    await this.#empty((job) => lost.has(job.delivery.source), this.options.rebalanceDrain, () => undefined);
+    await this.#empty(
+      (job) => lost.has(job.delivery.source),
+      this.options.rebalanceDrain,
+      () => undefined,
+    );
   }
 
   /** Takes nothing new, releases what waits, and waits (at most `milliseconds`) for listeners that are executing. */
   async drain(milliseconds: number): Promise<void> {
     this.#draining = true;
-    await this.#empty(() => true, milliseconds, (job) => this.#settler.release(job));
+    await this.#empty(
+      () => true,
+      milliseconds,
+      (job) => this.#settler.release(job),
+    );
     this.#watch.stop();
   }
 
@@ -120,7 +132,9 @@ export class SubscriptionRunner implements Subscriber {
       },
       (error: unknown) => {
         if (job.run !== run) return;
-        const failure = job.timedOut ? Failure.timedOut(listener.label, listener.timeout, error) : Failure.thrown(error);
+        const failure = job.timedOut
+          ? Failure.timedOut(listener.label, listener.timeout, error)
+          : Failure.thrown(error);
         this.#failed(job, listener, failure);
       },
     );

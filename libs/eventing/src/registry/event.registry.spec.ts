@@ -49,7 +49,11 @@ describe('EventRegistry', () => {
 
   it('finds events by name and version, and by channel', () => {
     const registry = new EventRegistry();
-    const [two, one, ping] = [registry.describe(OrderPlacedV2), registry.describe(OrderPlaced), registry.describe(Ping)];
+    const [two, one, ping] = [
+      registry.describe(OrderPlacedV2),
+      registry.describe(OrderPlaced),
+      registry.describe(Ping),
+    ];
     expect(registry.find('orders.placed', 1)).toBe(one);
     expect(registry.find('orders.placed', 2)).toBe(two);
     expect(registry.find('orders.placed', 3)).toBeUndefined();
@@ -103,7 +107,9 @@ describe('EventRegistry', () => {
     class OrderCancelled {}
     expect(refusalOf(() => registry.describe(OrderCancelled))).toMatchObject({
       code: 'EVT_CHANNEL_CONFLICT',
-      message: expect.stringContaining(`OrderCancelled and OrderPlaced share the channel "orders" and differ in "${field}"`),
+      message: expect.stringContaining(
+        `OrderCancelled and OrderPlaced share the channel "orders" and differ in "${field}"`,
+      ),
     });
     expect(registry.onChannel('orders')).toHaveLength(1);
   });
@@ -150,7 +156,10 @@ describe('the key of an event', () => {
 
   it('cannot be what cannot be read: the sender is told which event, not only that something is undefined', () => {
     const error = refusalOf(() => keyOf((body: { a: { b: string } }) => body.a.b, {}));
-    expect(error).toMatchObject({ code: 'EVT_INVALID_EVENT', message: expect.stringContaining('The key of Given cannot be read') });
+    expect(error).toMatchObject({
+      code: 'EVT_INVALID_EVENT',
+      message: expect.stringContaining('The key of Given cannot be read'),
+    });
     expect(error.cause).toBeInstanceOf(TypeError);
   });
 });

@@ -39,7 +39,10 @@ export class EventRegistry {
   #register(type: EventClass): EventDescriptor {
     const options = typeof type === 'function' ? metadata.event(type) : undefined;
     if (options === undefined)
-      throw new EventingError('EVT_NOT_AN_EVENT', `${className(type)} is not an event: decorate the class with @Event().`);
+      throw new EventingError(
+        'EVT_NOT_AN_EVENT',
+        `${className(type)} is not an event: decorate the class with @Event().`,
+      );
     const event = resolve(type, options);
 
     const twin = this.find(event.name, event.version);
@@ -111,7 +114,10 @@ function keyReader(type: string, key: EventOptions['key']): (body: object) => st
     if (typeof value === 'string') return value;
     if (value === undefined || value === null) return undefined;
     if (typeof value === 'number' || typeof value === 'bigint') return String(value);
-    throw new EventingError('EVT_INVALID_EVENT', `The key of ${type} is neither text nor a number: @Event({ key }) must name one.`);
+    throw new EventingError(
+      'EVT_INVALID_EVENT',
+      `The key of ${type} is neither text nor a number: @Event({ key }) must name one.`,
+    );
   };
 }
 

@@ -74,12 +74,18 @@ describe('the options of a listener', () => {
     [{ perProcess: true, group: 'g' }, 'perProcess and group exclude each other'],
     [{ perProcess: true, durable: true }, 'perProcess subscriptions cannot be durable'],
     [{ retry: { move: true } }, "retry.move would break the order it asks for (cluster): set order: 'none'"],
-    [{ retry: { move: true }, order: 'none', guarantee: 'exactly-once' }, 'retry.move and exactly-once exclude each other'],
+    [
+      { retry: { move: true }, order: 'none', guarantee: 'exactly-once' },
+      'retry.move and exactly-once exclude each other',
+    ],
     [{ retry: { attempts: 0 } }, 'retry.attempts cannot be 0'],
-    [{ order: 'total' as 'none' }, "order 'total' must be one of none, process, cluster"],
-    [{ guarantee: 'always' as 'at-least-once' }, "guarantee 'always' must be one of at-least-once, at-most-once, exactly-once"],
-    [{ unknown: 'drop' as 'skip' }, "unknown 'drop' must be one of skip, dead-letter"],
-    [{ from: 'latest' as 'earliest' }, "from 'latest' must be one of first-subscription, earliest"],
+    [{ order: 'total' as 'none' }, 'order "total" must be one of none, process, cluster'],
+    [
+      { guarantee: 'always' as 'at-least-once' },
+      'guarantee "always" must be one of at-least-once, at-most-once, exactly-once',
+    ],
+    [{ unknown: 'drop' as 'skip' }, 'unknown "drop" must be one of skip, dead-letter'],
+    [{ from: 'latest' as 'earliest' }, 'from "latest" must be one of first-subscription, earliest'],
     [{ from: { time: Number.NaN } }, 'from.time NaN must be milliseconds since 1970'],
   ])('are refused when they are %j, naming listener and option', (options, text) => {
     const error = refusalOf(() => listener('SendReceipt', Placed, options));
@@ -116,10 +122,12 @@ describe('subscriptions', () => {
       listener('B', Cancelled, { group: 'g' }),
       listener('C', Audit, { group: 'g' }),
     );
-    expect(plans.map(({ provider, name, listeners }) => [provider, name, listeners.map(({ label }) => label)])).toEqual([
-      ['default', 'g', ['A', 'B']],
-      ['audit', 'g', ['C']],
-    ]);
+    expect(plans.map(({ provider, name, listeners }) => [provider, name, listeners.map(({ label }) => label)])).toEqual(
+      [
+        ['default', 'g', ['A', 'B']],
+        ['audit', 'g', ['C']],
+      ],
+    );
     expect(problems).toEqual([]);
   });
 
@@ -140,7 +148,10 @@ describe('subscriptions', () => {
     ['from', { from: 'earliest' }],
     ['from', { from: { time: 1 } }],
   ])('are refused where the listeners of a group differ in "%s"', (option, options) => {
-    const { problems } = plan(listener('A', Placed, { group: 'g' }), listener('B', Cancelled, { group: 'g', ...options }));
+    const { problems } = plan(
+      listener('A', Placed, { group: 'g' }),
+      listener('B', Cancelled, { group: 'g', ...options }),
+    );
     expect(problems).toMatchObject([
       {
         code: 'EVT_INVALID_LISTENER_OPTIONS',
@@ -156,14 +167,22 @@ describe('subscriptions', () => {
   });
 
   it('are refused where two listeners of a group listen to one event: only one could get it', () => {
-    const { problems } = plan(listener('A', [Placed, Cancelled], { group: 'g' }), listener('B', Placed, { group: 'g' }));
+    const { problems } = plan(
+      listener('A', [Placed, Cancelled], { group: 'g' }),
+      listener('B', Placed, { group: 'g' }),
+    );
     expect(problems).toMatchObject([
       { code: 'EVT_INVALID_LISTENER_OPTIONS', message: expect.stringContaining('both listen to Placed') },
     ]);
   });
 
   it('are refused where a copy for each process would share a group by its name', () => {
-    const { problems } = plan(listener('A', Placed, { perProcess: true }), listener('B', Mail, { group: 'A', durable: false, order: 'cluster' }));
-    expect(problems.map(({ message }) => message)).toEqual([expect.stringContaining('perProcess listeners cannot share one')]);
+    const { problems } = plan(
+      listener('A', Placed, { perProcess: true }),
+      listener('B', Mail, { group: 'A', durable: false, order: 'cluster' }),
+    );
+    expect(problems.map(({ message }) => message)).toEqual([
+      expect.stringContaining('perProcess listeners cannot share one'),
+    ]);
   });
 });

@@ -31,16 +31,22 @@ export function describeListener(definition: ListenerDefinition): ListenerDescri
   if (first === undefined) return refuse('it listens to no event: name at least one');
   const name = options.name ?? label;
   const group = options.group ?? name;
-  for (const [option, value] of [['name', name], ['group', group]] as const)
+  for (const [option, value] of [
+    ['name', name],
+    ['group', group],
+  ] as const)
     if (!NAME.test(value)) refuse(`${option} "${value}" must be 1 to 200 of A-Z a-z 0-9 . _ -`);
   const count = (option: 'concurrency' | 'window' | 'timeout' | 'timeoutGrace', fallback: number): number => {
     const value = options[option] ?? fallback;
-    return Number.isSafeInteger(value) && value >= 1 ? value : refuse(`${option} ${value} must be a whole number of at least 1`);
+    return Number.isSafeInteger(value) && value >= 1
+      ? value
+      : refuse(`${option} ${value} must be a whole number of at least 1`);
   };
   for (const [option, allowed] of Object.entries(CHOICES)) {
     const value: unknown = options[option as keyof typeof CHOICES];
     if (value === undefined || (allowed as readonly unknown[]).includes(value)) continue;
-    if (option !== 'from' || typeof value !== 'object') refuse(`${option} '${String(value)}' must be one of ${allowed.join(', ')}`);
+    if (option === 'from' && typeof value === 'object') continue;
+    refuse(`${option} ${JSON.stringify(value)} must be one of ${allowed.join(', ')}`);
   }
   const { from = 'first-subscription' } = options;
   if (typeof from === 'object' && 'time' in from && !Number.isFinite(from.time))
@@ -56,7 +62,8 @@ export function describeListener(definition: ListenerDefinition): ListenerDescri
   const guarantee = options.guarantee ?? 'at-least-once';
   if (options.retry?.move === true && order !== 'none')
     refuse(`retry.move would break the order it asks for (${order}): set order: 'none', or leave move out`);
-  if (options.retry?.move === true && guarantee === 'exactly-once') refuse('retry.move and exactly-once exclude each other');
+  if (options.retry?.move === true && guarantee === 'exactly-once')
+    refuse('retry.move and exactly-once exclude each other');
   return {
     label,
     name,
@@ -85,7 +92,10 @@ const SHARED = ['durable', 'concurrency', 'window', 'order', 'guarantee', 'unkno
  * Gathers listeners into subscriptions. Problems are collected, not thrown: EVT_DUPLICATE_LISTENER, and
  * EVT_INVALID_LISTENER_OPTIONS where a group disagrees.
  */
-export function planSubscriptions(listeners: readonly ListenerDescriptor[], problems: EventingError[]): SubscriptionPlan[] {
+export function planSubscriptions(
+  listeners: readonly ListenerDescriptor[],
+  problems: EventingError[],
+): SubscriptionPlan[] {
   const byName = new Map<string, ListenerDescriptor>();
   const byGroup = new Map<string, [ListenerDescriptor, ...ListenerDescriptor[]]>();
   for (const listener of listeners) {
@@ -125,6 +135,8 @@ function* disagreements(
   for (const member of members) {
     const both = next.events.find((event) => member.events.includes(event));
     if (both !== undefined)
-      yield error(`${member.label}, and both listen to ${both.type.name}: only one could get it; give them a group each`);
+      yield error(
+        `${member.label}, and both listen to ${both.type.name}: only one could get it; give them a group each`,
+      );
   }
 }

@@ -27,7 +27,10 @@ export function announce(service: string, kind: string, plan: SubscriptionPlan):
       group: listener.perProcess ? 'a copy for each process' : `group ${service}.${plan.name}`,
       guarantee: listener.guarantee,
       order: listener.order === 'none' || !keyed ? 'no order' : 'order by key',
-      retry: listener.guarantee === 'at-most-once' ? 'no retry' : `retry ${listener.retry.attempts} ${moved ? 'moved' : 'in place'}`,
+      retry:
+        listener.guarantee === 'at-most-once'
+          ? 'no retry'
+          : `retry ${listener.retry.attempts} ${moved ? 'moved' : 'in place'}`,
       deadLetters: `dead letters ${service}.dead-letters`,
       namedByClass: listener.durable && plan.name === listener.label,
     };

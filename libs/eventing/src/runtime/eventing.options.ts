@@ -73,7 +73,10 @@ const TRACE = ['traceparent', 'tracestate'];
 export function resolveOptions(options: EventingOptions, logger: ProviderLogger): ResolvedOptions {
   // What a factory that forgot to return gives.
   if (typeof options !== 'object' || options === null)
-    throw new EventingError('EVT_INVALID_OPTIONS', `EventingModule: the options are ${String(options)}: return an object from useFactory.`);
+    throw new EventingError(
+      'EVT_INVALID_OPTIONS',
+      `EventingModule: the options are ${String(options)}: return an object from useFactory.`,
+    );
   const resolved: ResolvedOptions = {
     service: options.service ?? 'app',
     instance: options.instance ?? ownName(),
@@ -106,15 +109,18 @@ function* check(resolved: ResolvedOptions, given: EventingOptions): Iterable<str
       yield `${name} "${resolved[name]}" must be 1 to 100 of A-Z a-z 0-9 . _ -`;
   const choices = { topology: ['create', 'check'], start: ['wait', 'background'] } as const;
   for (const name of ['topology', 'start'] as const)
-    if (!(choices[name] as readonly string[]).includes(resolved[name])) yield `${name} must be one of ${choices[name].join(', ')}`;
+    if (!(choices[name] as readonly string[]).includes(resolved[name]))
+      yield `${name} must be one of ${choices[name].join(', ')}`;
   for (const name of ['startTimeout', 'drain', 'rebalanceDrain', 'publishTimeout', 'maxBodyBytes'] as const)
     if (!isCount(resolved[name])) yield `${name} must be a number of at least 1`;
   for (const name of ['maxEvents', 'maxBytes'] as const)
     if (!isCount(resolved.buffer[name])) yield `buffer.${name} must be a number of at least 1`;
   if (!(resolved.buffer.linger >= 0)) yield 'buffer.linger must be a number of at least 0';
-  for (const header of given.propagate ?? []) if (!isHeaderName(header)) yield `propagate: "${header}" cannot be a header`;
+  for (const header of given.propagate ?? [])
+    if (!isHeaderName(header)) yield `propagate: "${header}" cannot be a header`;
   for (const [name, factory] of resolved.providers)
-    if (typeof factory?.create !== 'function') yield `provider "${name}" must be a factory such as memory() or kafka({ … })`;
+    if (typeof factory?.create !== 'function')
+      yield `provider "${name}" must be a factory such as memory() or kafka({ … })`;
   if (given.provider !== undefined && given.providers?.['default'] !== undefined)
     yield 'provider and providers.default are both given: keep one';
 }
@@ -122,6 +128,9 @@ function* check(resolved: ResolvedOptions, given: EventingOptions): Iterable<str
 const isCount = (value: number): boolean => Number.isFinite(value) && value >= 1;
 
 function ownName(): string {
-  const host = hostname().replace(/[^A-Za-z0-9.-]/g, '-').replace(/^[^A-Za-z0-9]+/, '').slice(0, 60);
+  const host = hostname()
+    .replace(/[^A-Za-z0-9.-]/g, '-')
+    .replace(/^[^A-Za-z0-9]+/, '')
+    .slice(0, 60);
   return `${host === '' ? 'host' : host}-${process.pid}-${randomBytes(2).toString('hex')}`;
 }

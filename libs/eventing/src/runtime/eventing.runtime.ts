@@ -84,7 +84,9 @@ export class EventingRuntime {
 
   /** Connected and subscribed. */
   get ready(): boolean {
-    return this.#state === 'running' && [...this.#hosts.values()].every((host) => !host.used || host.status === 'connected');
+    return (
+      this.#state === 'running' && [...this.#hosts.values()].every((host) => !host.used || host.status === 'connected')
+    );
   }
 
   /**
@@ -111,7 +113,9 @@ export class EventingRuntime {
     const connected = this.#connect(plans);
     this.#connected = connected;
     if (this.options.start === 'background') {
-      connected.catch((error: unknown) => logger.error(`Eventing did not start: ${error instanceof Error ? error.message : String(error)}`));
+      connected.catch((error: unknown) =>
+        logger.error(`Eventing did not start: ${error instanceof Error ? error.message : String(error)}`),
+      );
       return;
     }
     try {
@@ -142,7 +146,9 @@ export class EventingRuntime {
     await Promise.all(this.#running.map(({ handle }) => handle.stop()));
     this.#running = [];
     await Promise.all(
-      [...this.#hosts.values()].map((host) => host.stop((flushed) => within(flushed, left(), clock).then(() => undefined))),
+      [...this.#hosts.values()].map((host) =>
+        host.stop((flushed) => within(flushed, left(), clock).then(() => undefined)),
+      ),
     );
     // A start that was under way ends now too: nothing is to run after this.
     if (this.#connected !== undefined) await within(this.#connected, left(), clock).catch(() => undefined);
@@ -178,12 +184,17 @@ export class EventingRuntime {
         `${problems.length} things must be mended first:\n${problems.map(({ code, message }) => `  ${code} ${message}`).join('\n')}`,
         { cause: new AggregateError(problems) },
       );
-    this.#announced = plans.flatMap((plan) => announce(this.options.service, this.#host(plan.provider).provider.kind, plan));
+    this.#announced = plans.flatMap((plan) =>
+      announce(this.options.service, this.#host(plan.provider).provider.kind, plan),
+    );
     return plans;
   }
 
   async #connect(plans: readonly SubscriptionPlan[]): Promise<void> {
-    const used = new Set([...plans.map((plan) => plan.provider), ...this.registry.all().map((event) => event.provider)]);
+    const used = new Set([
+      ...plans.map((plan) => plan.provider),
+      ...this.registry.all().map((event) => event.provider),
+    ]);
     await Promise.all([...used].map((name) => this.#host(name).connect()));
     await Promise.all(plans.map((plan) => this.#subscribe(plan)));
     if (this.#state === 'starting') this.#state = 'running';
@@ -250,7 +261,10 @@ export class EventingRuntime {
     // Also where a send comes before the start: those that are listened to are wanted as well.
     this.#discovered();
     const channels = new Map(
-      this.registry.all().filter((event) => event.provider === provider).map((event) => [event.channel, event.durable]),
+      this.registry
+        .all()
+        .filter((event) => event.provider === provider)
+        .map((event) => [event.channel, event.durable]),
     );
     return [...channels].map(([name, durable]) => ({ name, durable }));
   }
@@ -261,14 +275,16 @@ function composed(found: Discovered, method: 'send'): Composed<Envelope, EventDe
 function composed(found: Discovered, method: 'handle'): Composed<Envelope, ListenerDescriptor> | undefined;
 function composed(found: Discovered, method: 'send' | 'handle'): Composed<Envelope, never> | undefined {
   const steps = found.pipelines.flatMap(({ label, pipeline }) => {
-    const run = pipeline[method]?.bind(pipeline) as Composed<Envelope, never> | undefined;
+    const run = pipeline[method]?.bind(pipeline);
     return run === undefined ? [] : [{ name: `${label}.${method}`, run }];
   });
   return steps.length === 0 ? undefined : compose(steps);
 }
 
 function startTimeoutError(milliseconds: number, hosts: Iterable<ProviderHost>): EventingError {
-  const away = [...hosts].filter((host) => host.used && host.status !== 'connected').map((host) => `"${host.name}" (${host.provider.kind})`);
+  const away = [...hosts]
+    .filter((host) => host.used && host.status !== 'connected')
+    .map((host) => `"${host.name}" (${host.provider.kind})`);
   return new EventingError(
     'EVT_START_TIMEOUT',
     `${away.length === 0 ? 'A subscription' : away.join(', ')} was not ready within ${milliseconds} ms: see that the broker runs, raise startTimeout, or set start: 'background'.`,

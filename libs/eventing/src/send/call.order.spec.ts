@@ -99,33 +99,36 @@ describe('CallOrder', () => {
     expect(passed).toEqual(['2', '3']);
   });
 
-  it.each(Array.from({ length: 20 }, (_, index) => index + 1))('is the order of the calls, whatever happens when (seed %i)', (seed) => {
-    const { passed, order, fill, reserve } = ordering();
-    const random = seeded(seed);
-    const pick = (below: number): number => Math.floor(random() * below);
-    const keys = ['a', 'b', 'c', undefined];
-    const open: PendingSend[] = [];
-    const called = new Map<string | undefined, string[]>(keys.map((key) => [key, []]));
-    const cancelled = new Set<string>();
-    for (let number = 0; number < 300 || open.length > 0; ) {
-      if (number < 300 && (random() < 0.5 || open.length === 0)) {
-        const key = keys[pick(keys.length)];
-        const id = `${key}-${number++}`;
-        called.get(key)?.push(id);
-        if (random() < 0.3) fill(send(key, id));
-        else open.push(reserve(key, id));
-        continue;
+  it.each(Array.from({ length: 20 }, (_, index) => index + 1))(
+    'is the order of the calls, whatever happens when (seed %i)',
+    (seed) => {
+      const { passed, order, fill, reserve } = ordering();
+      const random = seeded(seed);
+      const pick = (below: number): number => Math.floor(random() * below);
+      const keys = ['a', 'b', 'c', undefined];
+      const open: PendingSend[] = [];
+      const called = new Map<string | undefined, string[]>(keys.map((key) => [key, []]));
+      const cancelled = new Set<string>();
+      for (let number = 0; number < 300 || open.length > 0;) {
+        if (number < 300 && (random() < 0.5 || open.length === 0)) {
+          const key = keys[pick(keys.length)];
+          const id = `${key}-${number++}`;
+          called.get(key)?.push(id);
+          if (random() < 0.3) fill(send(key, id));
+          else open.push(reserve(key, id));
+          continue;
+        }
+        const [pending] = open.splice(pick(open.length), 1) as [PendingSend];
+        if (random() < 0.2) {
+          cancelled.add(pending.envelope.id);
+          order.cancel(pending);
+        } else fill(pending);
       }
-      const [pending] = open.splice(pick(open.length), 1) as [PendingSend];
-      if (random() < 0.2) {
-        cancelled.add(pending.envelope.id);
-        order.cancel(pending);
-      } else fill(pending);
-    }
-    for (const [key, ids] of called) {
-      const expected = ids.filter((id) => !cancelled.has(id));
-      const got = passed.filter((id) => ids.includes(id));
-      expect(key === undefined ? [...got].sort() : got).toEqual(key === undefined ? [...expected].sort() : expected);
-    }
-  });
+      for (const [key, ids] of called) {
+        const expected = ids.filter((id) => !cancelled.has(id));
+        const got = passed.filter((id) => ids.includes(id));
+        expect(key === undefined ? [...got].sort() : got).toEqual(key === undefined ? [...expected].sort() : expected);
+      }
+    },
+  );
 });

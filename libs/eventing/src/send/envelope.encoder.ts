@@ -53,7 +53,9 @@ export function encodeEnvelope(
 
 function notValidated(event: EventDescriptor, cause: unknown): EventingError {
   const why = cause instanceof Error ? cause.message : String(cause);
-  return new EventingError('EVT_INVALID_EVENT', `${event.type.name} could not be validated and was not sent: ${why}.`, { cause });
+  return new EventingError('EVT_INVALID_EVENT', `${event.type.name} could not be validated and was not sent: ${why}.`, {
+    cause,
+  });
 }
 
 function serialize(body: object, event: EventDescriptor): Uint8Array {
@@ -61,8 +63,12 @@ function serialize(body: object, event: EventDescriptor): Uint8Array {
     return event.serializer.serialize(body, event);
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
-    throw new EventingError('EVT_UNSERIALIZABLE', `${event.type.name} cannot be written as ${event.serializer.contentType}: ${why}.`, {
-      cause,
-    });
+    throw new EventingError(
+      'EVT_UNSERIALIZABLE',
+      `${event.type.name} cannot be written as ${event.serializer.contentType}: ${why}.`,
+      {
+        cause,
+      },
+    );
   }
 }

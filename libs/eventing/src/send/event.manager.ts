@@ -70,9 +70,12 @@ export class EventManager {
       const named = typeof first === 'function';
       const body = named ? second : first;
       if (typeof body !== 'object' || body === null)
-        throw new EventingError('EVT_INVALID_EVENT', `sendEvent() was given ${String(body)} as an event: pass an object.`);
+        throw new EventingError(
+          'EVT_INVALID_EVENT',
+          `sendEvent() was given ${String(body)} as an event: pass an object.`,
+        );
       const type = (named ? first : body.constructor) as EventClass;
-      this.#send(type, body, (named ? third : (second as SendOptions | undefined)) ?? NO_OPTIONS, resolve, reject);
+      this.#send(type, body, (named ? third : second) ?? NO_OPTIONS, resolve, reject);
     });
   }
 
@@ -160,7 +163,8 @@ export class EventManager {
   }
 }
 
-const wellFormed = (value: unknown): boolean => typeof value === 'string' && value.isWellFormed() && !value.includes('\u0000');
+const wellFormed = (value: unknown): boolean =>
+  typeof value === 'string' && value.isWellFormed() && !value.includes('\u0000');
 const text = (value: unknown): boolean => wellFormed(value) && value !== '' && (value as string).length <= 200;
 const date = (value: unknown): boolean =>
   (typeof value === 'number' || value instanceof Date) && Math.abs(Number(value)) <= LAST_DATE;

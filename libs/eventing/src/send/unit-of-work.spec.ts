@@ -15,7 +15,15 @@ class Staging implements UnitOfWork {
   }
 }
 
-const message = (id: string): OutgoingMessage => ({ id, channel: 'orders', key: 'k', headers: {}, body: Buffer.alloc(1), time: 0, durable: true });
+const message = (id: string): OutgoingMessage => ({
+  id,
+  channel: 'orders',
+  key: 'k',
+  headers: {},
+  body: Buffer.alloc(1),
+  time: 0,
+  durable: true,
+});
 
 function send(id: string, key: string | undefined = 'k'): { pending: PendingSend; answer: Promise<Envelope> } {
   const gate = new Gate<Envelope>();

@@ -11,7 +11,11 @@ class Order {
     return this.total * 2;
   }
 }
-const schema = z.object({ id: z.string(), total: z.number().positive(), lines: z.array(z.object({ article: z.string() })).optional() });
+const schema = z.object({
+  id: z.string(),
+  total: z.number().positive(),
+  lines: z.array(z.object({ article: z.string() })).optional(),
+});
 
 describe('a class without rules', () => {
   const validate = bodyValidatorFor(Order, {});
@@ -55,7 +59,9 @@ describe('a class without rules', () => {
 
 describe('a Standard Schema', () => {
   it('is used instead of class-validator, and its output becomes an instance', () => {
-    const validate = bodyValidatorFor(Order, { schema: schema.transform((order) => ({ ...order, total: order.total + 1 })) });
+    const validate = bodyValidatorFor(Order, {
+      schema: schema.transform((order) => ({ ...order, total: order.total + 1 })),
+    });
     const result = validate({ id: '1', total: 2 }) as { body: Order };
     expect(result.body).toBeInstanceOf(Order);
     expect(result.body.double()).toBe(6);
@@ -73,7 +79,9 @@ describe('a Standard Schema', () => {
   });
 
   it('decides about unknown fields itself', () => {
-    expect(bodyValidatorFor(Order, { schema })({ id: '1', total: 1, more: 1 })).toEqual({ body: Object.assign(new Order(), { id: '1', total: 1 }) });
+    expect(bodyValidatorFor(Order, { schema })({ id: '1', total: 1, more: 1 })).toEqual({
+      body: Object.assign(new Order(), { id: '1', total: 1 }),
+    });
     expect(bodyValidatorFor(Order, { schema: schema.strict() })({ id: '1', total: 1, more: 1 })).toMatchObject({
       problems: [expect.stringContaining('"more"')],
     });
@@ -95,9 +103,18 @@ describe('a Standard Schema', () => {
   });
 
   it('may answer with a promise that is not of our realm', async () => {
-    const thenable = { then: (resolve: (result: unknown) => void) => resolve({ value: { id: '1', total: 1 } }) };
+    class OldPromise {
+      // oxlint-disable-next-line unicorn/no-thenable -- what an old promise library gives
+      then(resolve: (result: unknown) => void): void {
+        resolve({ value: { id: '1', total: 1 } });
+      }
+    }
     const foreign: StandardSchemaV1 = {
-      '~standard': { version: 1, vendor: 'foreign', validate: () => thenable as unknown as Promise<{ value: unknown }> },
+      '~standard': {
+        version: 1,
+        vendor: 'foreign',
+        validate: () => new OldPromise() as unknown as Promise<{ value: unknown }>,
+      },
     };
     expect(await bodyValidatorFor(Order, { schema: foreign })({})).toMatchObject({ body: { id: '1' } });
   });
@@ -113,7 +130,7 @@ describe('a Standard Schema', () => {
     expect(bodyValidatorFor(Order, { schema: issues })({})).toEqual({ problems: ['a.0: bad', 'worse'] });
   });
 
-  it('may be a function, as arktype\'s are', () => {
+  it("may be a function, as arktype's are", () => {
     const callable = Object.assign(() => undefined, {
       '~standard': { version: 1, vendor: 'arktype', validate: (value: unknown) => ({ value }) },
     }) as unknown as StandardSchemaV1;

@@ -4,7 +4,8 @@ import { classValidatorFor } from './class-validator.validator.js';
 import type { StandardIssue, StandardSchemaV1 } from './standard-schema.js';
 
 /** Either an instance of the event class, or what is wrong with it: one line each, ready for a message. */
-export type Validated = { readonly body: object; readonly problems?: undefined } | { readonly problems: readonly string[] };
+export type Validated =
+  { readonly body: object; readonly problems?: undefined } | { readonly problems: readonly string[] };
 
 /** Turns what came (an instance, a plain object, anything) into a valid instance. Asynchronous only where its rules are. */
 export type BodyValidator = (value: unknown) => Validated | Promise<Validated>;
@@ -28,7 +29,8 @@ export function hydrate(type: EventClass, value: unknown): Validated {
 
 /** Why a value cannot become an instance of any class. */
 export function misfit(value: unknown): string | undefined {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return `it is ${kindOf(value)}, not an object`;
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    return `it is ${kindOf(value)}, not an object`;
   // Copied to an instance, it would change what the instance is.
   return Object.hasOwn(value, '__proto__') ? 'it has a field called __proto__' : undefined;
 }

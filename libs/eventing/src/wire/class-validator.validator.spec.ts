@@ -45,7 +45,8 @@ function validatorOf(type: new () => object, unknownFields: 'reject' | 'strip' |
   if (validator === undefined) throw new Error(`${type.name} has no rules`);
   return validator;
 }
-const problems = async (result: Validated | Promise<Validated>): Promise<readonly string[] | undefined> => (await result).problems;
+const problems = async (result: Validated | Promise<Validated>): Promise<readonly string[] | undefined> =>
+  (await result).problems;
 const body = (result: Validated | Promise<Validated>): object => {
   if (result instanceof Promise || result.problems !== undefined) throw new Error('not valid at once');
   return result.body;
@@ -110,7 +111,7 @@ describe('fields that the class does not declare', () => {
     expect(body(validatorOf(Customer, 'strip')(given()))).toEqual({ email: 'a@b.de' });
   });
 
-  it('are not taken off the sender\'s own object', () => {
+  it("are not taken off the sender's own object", () => {
     const own = Object.assign(new Customer(), given());
     expect(body(validatorOf(Customer, 'strip')(own))).toEqual({ email: 'a@b.de' });
     expect(own).toMatchObject({ admin: true });
@@ -121,7 +122,9 @@ describe('fields that the class does not declare', () => {
   });
 
   it('are none, whatever they hold, where the class allows them', () => {
-    expect(body(validatorOf(Customer)({ email: 'a@b.de', extra: { anything: 1 } }))).toMatchObject({ extra: { anything: 1 } });
+    expect(body(validatorOf(Customer)({ email: 'a@b.de', extra: { anything: 1 } }))).toMatchObject({
+      extra: { anything: 1 },
+    });
   });
 
   it('are refused in nested objects too', async () => {
@@ -129,17 +132,23 @@ describe('fields that the class does not declare', () => {
     expect(await problems(validatorOf(Order)(order))).toEqual(['lines.0.price: property price should not exist']);
   });
 
-  it.each(['reject', 'strip', 'keep'] as const)('reach no prototype when one is called __proto__ (%s)', async (unknownFields) => {
-    const hostile = JSON.parse('{"email":"a@b.de","__proto__":{"admin":true}}') as object;
-    const result = await validatorOf(Customer, unknownFields)(hostile);
-    expect(result.problems).toEqual(['it has a field called __proto__']);
-    expect(({} as Record<string, unknown>)['admin']).toBeUndefined();
-  });
+  it.each(['reject', 'strip', 'keep'] as const)(
+    'reach no prototype when one is called __proto__ (%s)',
+    async (unknownFields) => {
+      const hostile = JSON.parse('{"email":"a@b.de","__proto__":{"admin":true}}') as object;
+      const result = await validatorOf(Customer, unknownFields)(hostile);
+      expect(result.problems).toEqual(['it has a field called __proto__']);
+      expect(({} as Record<string, unknown>)['admin']).toBeUndefined();
+    },
+  );
 });
 
 describe('nested objects', () => {
   it('become instances of their classes, checked in depth', async () => {
-    const order = (await validatorOf(Order)({ id: '1', lines: [{ article: 'a', count: 2, from: { city: 'Kiel' } }] })) as {
+    const order = (await validatorOf(Order)({
+      id: '1',
+      lines: [{ article: 'a', count: 2, from: { city: 'Kiel' } }],
+    })) as {
       body: Order;
     };
     expect(order.body.lines[0]).toBeInstanceOf(Line);
@@ -147,16 +156,25 @@ describe('nested objects', () => {
   });
 
   it('name the path of what is wrong', async () => {
-    const order = { id: '1', lines: [{ article: 'a', count: 1 }, { article: 'b', count: 0, from: { city: 7 } }] };
+    const order = {
+      id: '1',
+      lines: [
+        { article: 'a', count: 1 },
+        { article: 'b', count: 0, from: { city: 7 } },
+      ],
+    };
     expect(await problems(validatorOf(Order)(order))).toEqual([
       'lines.1.count: count must not be less than 1',
       'lines.1.from.city: city must be a string',
     ]);
   });
 
-  it.each([[[null]], [['text']], ['no array'], [undefined], [{ length: 1 }]])('refuse %j in their place', async (lines) => {
-    expect(await problems(validatorOf(Order)({ id: '1', lines }))).not.toBeUndefined();
-  });
+  it.each([[[null]], [['text']], ['no array'], [undefined], [{ length: 1 }]])(
+    'refuse %j in their place',
+    async (lines) => {
+      expect(await problems(validatorOf(Order)({ id: '1', lines }))).not.toBeUndefined();
+    },
+  );
 });
 
 describe('asynchronous rules', () => {
@@ -196,7 +214,9 @@ describe('asynchronous rules', () => {
   });
 
   it('are waited for in nested objects', async () => {
-    expect(await problems(validatorOf(Nesting)({ account: { name: 'taken' } }))).toEqual(['account.name: name is taken']);
+    expect(await problems(validatorOf(Nesting)({ account: { name: 'taken' } }))).toEqual([
+      'account.name: name is taken',
+    ]);
   });
 
   it('alone cost a promise: a class without them answers at once', () => {

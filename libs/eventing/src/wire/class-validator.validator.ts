@@ -1,5 +1,11 @@
 import { plainToInstance } from 'class-transformer';
-import { getMetadataStorage, validate, validateSync, type ValidationError, type ValidatorOptions } from 'class-validator';
+import {
+  getMetadataStorage,
+  validate,
+  validateSync,
+  type ValidationError,
+  type ValidatorOptions,
+} from 'class-validator';
 import type { EventOptions } from '../declare/event.decorator.js';
 import type { EventClass } from '../declare/metadata.js';
 import { type BodyValidator, bounded, misfit, type Validated } from './body.validator.js';

@@ -1,5 +1,5 @@
 import type { Delivery } from '../provider/event-provider.js';
-import { type CloudEventAttributes, complete, undecodable } from './cloudevents.wire-format.js';
+import { complete, undecodable } from './cloudevents.wire-format.js';
 import { json } from './json.serializer.js';
 import type { DecodedMessage } from './wire-format.js';
 
@@ -21,5 +21,5 @@ export function decodeStructured(delivery: Delivery, headers: Map<string, string
   for (const [name, value] of Object.entries(attributes))
     if (typeof value === 'string' || typeof value === 'number') found[name] = String(value);
   const body = typeof base64 === 'string' ? Buffer.from(base64, 'base64') : Buffer.from(JSON.stringify(data ?? null));
-  return complete(found as CloudEventAttributes, delivery, headers, body);
+  return complete(found, delivery, headers, body);
 }

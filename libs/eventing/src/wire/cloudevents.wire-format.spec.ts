@@ -4,7 +4,12 @@ import type { Delivery, RawHeaders } from '../provider/event-provider.js';
 import { cloudEvents } from './cloudevents.wire-format.js';
 import type { DecodedMessage, WireAttributes, WireBinding } from './wire-format.js';
 
-const BARE: WireBinding = { attributePrefix: 'ce-', contentTypeHeader: 'content-type', carriesTime: false, carriesKey: false };
+const BARE: WireBinding = {
+  attributePrefix: 'ce-',
+  contentTypeHeader: 'content-type',
+  carriesTime: false,
+  carriesKey: false,
+};
 const TIME = Date.UTC(2026, 0, 2, 3, 4, 5, 678);
 
 const least: WireAttributes = {
@@ -33,8 +38,12 @@ const delivery = (headers: RawHeaders, parts: Partial<Delivery> = {}): ScriptedD
   new ScriptedDelivery('orders', { headers, time: TIME, ...parts }, 0);
 const decode = (headers: RawHeaders, parts: Partial<Delivery> = {}, binding = BINDING): DecodedMessage =>
   cloudEvents.decode(delivery(headers, parts), binding);
-const attributesOf = ({ headers: _headers, body: _body, contentType: _type, ...attributes }: DecodedMessage): WireAttributes =>
-  attributes;
+const attributesOf = ({
+  headers: _headers,
+  body: _body,
+  contentType: _type,
+  ...attributes
+}: DecodedMessage): WireAttributes => attributes;
 
 describe('CloudEvents, written', () => {
   it('has no header for what is implied', () => {
@@ -47,7 +56,7 @@ describe('CloudEvents, written', () => {
     });
   });
 
-  it('has a header for everything else, and users\' headers plain', () => {
+  it("has a header for everything else, and users' headers plain", () => {
     expect(cloudEvents.encode(full, 'application/json', [['tenant', 't']], BINDING)).toEqual({
       ce_specversion: '1.0',
       ce_id: 'e1',
@@ -63,7 +72,7 @@ describe('CloudEvents, written', () => {
     });
   });
 
-  it('writes time and key where the transport has no field for them, in the transport\'s spelling', () => {
+  it("writes time and key where the transport has no field for them, in the transport's spelling", () => {
     expect(cloudEvents.encode(full, 'application/json', [], BARE)).toMatchObject({
       'ce-time': '2026-01-02T03:04:05.678Z',
       'ce-partitionkey': 'käse',
@@ -99,9 +108,20 @@ describe('CloudEvents, there and back', () => {
     const random = seeded(1);
     const characters = ['a', 'Z', '9', ' ', '"', '\\', '/', '%', 'ä', '漢', '😀', '\n', '=', ';'];
     const text = (): string =>
-      Array.from({ length: 1 + Math.floor(random() * 20) }, () => characters[Math.floor(random() * characters.length)]).join('');
+      Array.from(
+        { length: 1 + Math.floor(random() * 20) },
+        () => characters[Math.floor(random() * characters.length)],
+      ).join('');
     for (let round = 0; round < 200; round++) {
-      const attributes = { ...full, id: text(), source: text(), name: text(), correlationId: text(), causationId: text(), key: text() };
+      const attributes = {
+        ...full,
+        id: text(),
+        source: text(),
+        name: text(),
+        correlationId: text(),
+        causationId: text(),
+        key: text(),
+      };
       const bytes = Object.entries(cloudEvents.encode(attributes, 'application/json', [['h', text()]], BARE)).map(
         ([name, value]) => [name, Buffer.from(value as string)] as const,
       );
@@ -112,18 +132,21 @@ describe('CloudEvents, there and back', () => {
 
 describe('CloudEvents, read', () => {
   it('fills in what was implied', () => {
-    expect(attributesOf(decode(ce('orders.placed', { ce_source: '/shop' }), { key: 'k' }))).toEqual({ ...least, key: 'k' });
+    expect(attributesOf(decode(ce('orders.placed', { ce_source: '/shop' }), { key: 'k' }))).toEqual({
+      ...least,
+      key: 'k',
+    });
     const { 'content-type': _type, ...headers } = ce('orders.placed');
     expect(decode(headers).contentType).toBe('application/json');
   });
 
-  it('prefers a time that was written over the transport\'s, and the transport\'s key over one that was written', () => {
+  it("prefers a time that was written over the transport's, and the transport's key over one that was written", () => {
     const read = decode(ce('a', { ce_time: '2020-01-01T00:00:00Z', ce_partitionkey: 'written' }), { key: 'record' });
     expect([read.time, read.key]).toEqual([Date.UTC(2020, 0, 1), 'record']);
     expect(decode(ce('a', { ce_partitionkey: 'written' })).key).toBe('written');
   });
 
-  it('hands the message\'s own bytes on as the body', () => {
+  it("hands the message's own bytes on as the body", () => {
     const body = Buffer.from('[1]');
     expect(decode(ce('a'), { body }).body).toBe(body);
   });
@@ -147,11 +170,15 @@ describe('CloudEvents, read', () => {
         'X-Upper': 'no',
         'eventing-attempt': '3',
         __TypeId__: 'com.shop.Order',
-        'kafka_deliveryAttempt': Buffer.from([0xff]),
+        kafka_deliveryAttempt: Buffer.from([0xff]),
         ce_someextension: 'x',
       }),
     );
-    expect(Object.fromEntries(read.headers ?? [])).toEqual({ traceparent: '00-1-2-01', tracestate: 'v=1', tenant: 'tänant' });
+    expect(Object.fromEntries(read.headers ?? [])).toEqual({
+      traceparent: '00-1-2-01',
+      tracestate: 'v=1',
+      tenant: 'tänant',
+    });
   });
 
   it('has no map of headers where there are none', () => {
@@ -159,7 +186,11 @@ describe('CloudEvents, read', () => {
   });
 
   it.each([
-    ['no specversion', { ce_specversion: undefined }, 'it is not a CloudEvent (no specversion); give the event another wire format'],
+    [
+      'no specversion',
+      { ce_specversion: undefined },
+      'it is not a CloudEvent (no specversion); give the event another wire format',
+    ],
     ['another specversion', { ce_specversion: '0.3' }, 'version "0.3" is not 1.0'],
     ['no id', { ce_id: undefined }, 'id is missing'],
     ['an empty id', { ce_id: '' }, 'id is missing'],
@@ -173,23 +204,41 @@ describe('CloudEvents, read', () => {
     ['a time that is no date', { ce_time: 'x' }, 'time "x" is not a date'],
     ['an id that is not UTF-8', { ce_id: Buffer.from([0xc3, 0x28]) }, 'header "ce_id" is not UTF-8'],
     ['a header that is not UTF-8', { tenant: Buffer.from([0x80]) }, 'header "tenant" is not UTF-8'],
-    ['a media type that is not UTF-8', { 'content-type': Buffer.from([0xed, 0xa0, 0x80]) }, 'header "content-type" is not UTF-8'],
+    [
+      'a media type that is not UTF-8',
+      { 'content-type': Buffer.from([0xed, 0xa0, 0x80]) },
+      'header "content-type" is not UTF-8',
+    ],
   ])('refuses %s, saying so', (_what, change, text) => {
     const headers = Object.fromEntries(
-      Object.entries({ ...ce('a'), ...change }).filter((entry): entry is [string, string | Buffer] => entry[1] !== undefined),
+      Object.entries({ ...ce('a'), ...change }).filter(
+        (entry): entry is [string, string | Buffer] => entry[1] !== undefined,
+      ),
     );
-    expect(refusalOf(() => decode(headers))).toMatchObject({ code: 'EVT_UNDECODABLE', message: expect.stringContaining(text) });
+    expect(refusalOf(() => decode(headers))).toMatchObject({
+      code: 'EVT_UNDECODABLE',
+      message: expect.stringContaining(text),
+    });
   });
 });
 
 describe('CloudEvents in structured mode', () => {
   const structured = (document: string, headers: RawHeaders = {}): DecodedMessage =>
-    decode({ 'content-type': 'application/cloudevents+json; charset=utf-8', ...headers }, { body: Buffer.from(document), key: 'k' });
+    decode(
+      { 'content-type': 'application/cloudevents+json; charset=utf-8', ...headers },
+      { body: Buffer.from(document), key: 'k' },
+    );
   const attributes = { specversion: '1.0', id: 'e1', source: '/foreign', type: 'orders.placed' };
 
   it('reads attributes and data from one document', () => {
     const read = structured(
-      JSON.stringify({ ...attributes, dataversion: '2', time: '2020-01-01T00:00:00Z', datacontenttype: 'application/json', data: { a: [1] } }),
+      JSON.stringify({
+        ...attributes,
+        dataversion: '2',
+        time: '2020-01-01T00:00:00Z',
+        datacontenttype: 'application/json',
+        data: { a: [1] },
+      }),
       { tenant: 't' },
     );
     expect(read).toMatchObject({ id: 'e1', name: 'orders.placed', version: 2, time: Date.UTC(2020, 0, 1), key: 'k' });
@@ -199,7 +248,9 @@ describe('CloudEvents in structured mode', () => {
   });
 
   it('reads data in base64 as bytes', () => {
-    const read = structured(JSON.stringify({ ...attributes, data_base64: Buffer.from([1, 2, 255]).toString('base64') }));
+    const read = structured(
+      JSON.stringify({ ...attributes, data_base64: Buffer.from([1, 2, 255]).toString('base64') }),
+    );
     expect([...read.body]).toEqual([1, 2, 255]);
   });
 
@@ -208,7 +259,9 @@ describe('CloudEvents in structured mode', () => {
   });
 
   it('reads a version that is a number, as JSON has it, and passes over extensions of no use to us', () => {
-    expect(structured(JSON.stringify({ ...attributes, sampledrate: 7, blocked: true, dataversion: 2 })).version).toBe(2);
+    expect(structured(JSON.stringify({ ...attributes, sampledrate: 7, blocked: true, dataversion: 2 })).version).toBe(
+      2,
+    );
     expect(structured(JSON.stringify({ ...attributes, dataversion: null })).version).toBe(1);
   });
 
@@ -221,6 +274,9 @@ describe('CloudEvents in structured mode', () => {
     ['with a __proto__ key', '{"specversion":"1.0","__proto__":{"id":"x"}}', 'CloudEvents document is not JSON'],
     ['with an escaped __proto__ key in its data', '{"data":{"\\u005f_proto__":1}}', 'CloudEvents document is not JSON'],
   ])('refuses a document that is %s', (_what, document, text) => {
-    expect(refusalOf(() => structured(document))).toMatchObject({ code: 'EVT_UNDECODABLE', message: expect.stringContaining(text) });
+    expect(refusalOf(() => structured(document))).toMatchObject({
+      code: 'EVT_UNDECODABLE',
+      message: expect.stringContaining(text),
+    });
   });
 });

@@ -115,7 +115,8 @@ function text(name: string, value: HeaderValue): string {
 }
 
 function version(value: string): number {
-  if (!/^[1-9]\d{0,8}$/.test(value)) throw undecodable(`its dataversion "${value.slice(0, 20)}" is not a positive integer`);
+  if (!/^[1-9]\d{0,8}$/.test(value))
+    throw undecodable(`its dataversion "${value.slice(0, 20)}" is not a positive integer`);
   return Number(value);
 }
 

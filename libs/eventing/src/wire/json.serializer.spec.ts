@@ -4,7 +4,8 @@ import { json } from './json.serializer.js';
 
 const event = {} as EventDescriptor;
 const write = (body: object): string => Buffer.from(json.serialize(body, event)).toString();
-const read = (text: string | Uint8Array): unknown => json.deserialize(typeof text === 'string' ? Buffer.from(text) : text, event);
+const read = (text: string | Uint8Array): unknown =>
+  json.deserialize(typeof text === 'string' ? Buffer.from(text) : text, event);
 
 describe('JSON, written', () => {
   it('is UTF-8', () => {
@@ -28,7 +29,9 @@ describe('JSON, written', () => {
   });
 
   it('refuses a key that no receiver would read', () => {
-    expect(() => write(JSON.parse('{"a":{"__proto__":{"admin":true}}}') as object)).toThrow(/forbidden prototype property/);
+    expect(() => write(JSON.parse('{"a":{"__proto__":{"admin":true}}}') as object)).toThrow(
+      /forbidden prototype property/,
+    );
     expect(() => write({ a: { constructor: { prototype: 1 } } })).toThrow(/forbidden prototype property/);
   });
 
@@ -49,13 +52,13 @@ describe('JSON, read', () => {
   });
 
   it.each([
-    ['nothing', ''],
-    ['half a document', '{"a":'],
-    ['more than a document', '{} {}'],
-    ['bytes that are not UTF-8', Buffer.from([0x22, 0xff, 0x22])],
-    ['an overlong encoding', Buffer.from([0x22, 0xc0, 0xaf, 0x22])],
-  ])('refuses %s', (_what, bytes) => {
-    expect(() => read(bytes)).toThrow();
+    ['nothing', '', /JSON/],
+    ['half a document', '{"a":', /JSON/],
+    ['more than a document', '{} {}', /JSON/],
+    ['bytes that are not UTF-8', Buffer.from([0x22, 0xff, 0x22]), /not UTF-8/],
+    ['an overlong encoding', Buffer.from([0x22, 0xc0, 0xaf, 0x22]), /not UTF-8/],
+  ])('refuses %s', (_what, bytes, message) => {
+    expect(() => read(bytes)).toThrow(message);
   });
 
   it.each([

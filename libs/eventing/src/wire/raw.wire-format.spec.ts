@@ -20,7 +20,7 @@ const decode = (headers: RawHeaders, options: RawOptions, parts: Partial<Deliver
   raw(options).decode(new ScriptedDelivery('legacy', { headers, time: 9, key: 'k', ...parts }, 42), BINDING);
 
 describe('the raw format', () => {
-  it('writes the media type, users\' headers, and no envelope', () => {
+  it("writes the media type, users' headers, and no envelope", () => {
     const headers = raw({ event: 'orders.placed' }).encode(attributes, 'text/csv', [['tenant', 't']], BINDING);
     expect(headers).toEqual({ 'content-type': 'text/csv', tenant: 't' });
   });
@@ -50,9 +50,15 @@ describe('the raw format', () => {
     });
   });
 
-  it('reads id, media type and plain headers, in any case, and leaves those alone that are nobody\'s to read', () => {
+  it("reads id, media type and plain headers, in any case, and leaves those alone that are nobody's to read", () => {
     const read = decode(
-      { 'Message-ID': Buffer.from('m1'), 'Content-Type': 'text/csv', Tenant: 't', 'eventing-x': '1', 'a b': Buffer.from([0xff]) },
+      {
+        'Message-ID': Buffer.from('m1'),
+        'Content-Type': 'text/csv',
+        Tenant: 't',
+        'eventing-x': '1',
+        'a b': Buffer.from([0xff]),
+      },
       { event: 'a', idHeader: 'Message-Id', source: '/legacy-shop' },
     );
     expect(read).toMatchObject({ id: 'm1', correlationId: 'm1', contentType: 'text/csv', source: '/legacy-shop' });
