@@ -1,4 +1,5 @@
 import { connectionMutants } from './connection.mutants.js';
+import { deadLetterMutants } from './dead-letter.mutants.js';
 import { deliveryMutants } from './delivery.mutants.js';
 import type { MutantPlan } from './mutant.plan.js';
 import { publishMutants } from './publish.mutants.js';
@@ -11,5 +12,6 @@ export const mutants: readonly MutantPlan[] = [
   ...subscriptionMutants,
   ...deliveryMutants,
   ...settlementMutants,
+  ...deadLetterMutants,
   ...connectionMutants,
 ];

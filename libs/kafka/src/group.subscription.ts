@@ -10,12 +10,16 @@ import { TrackedPartitions, type SubscriptionParts } from './tracked.partitions.
 
 const QUIET_ATTEMPTS = 4;
 const STOP_TIMEOUT = 3_000;
+const FORGET_TIMEOUT = 1_000;
 /** While a rebalance waits for us. */
 const FLUSH_TIMEOUT = 2_000;
 /** The kernel keeps to `rebalanceDrain` itself; this is for one that does not. */
 const DRAIN_SLACK = 1_000;
 
-/** A subscription whose members, in any number of processes, share the partitions and one position in each. */
+/**
+ * A subscription whose members, in any number of processes, share the partitions and one position in each. One that is not durable
+ * has positions as long as it has members.
+ */
 export class GroupSubscription implements SubscriptionHandle, MemberListener {
   private readonly group: string;
   private readonly topics: readonly string[];
@@ -154,6 +158,8 @@ export class GroupSubscription implements SubscriptionHandle, MemberListener {
     for (let attempt = 1; this.stopped === undefined; attempt++) {
       try {
         await this.parts.topology.ensure(this.topics);
+        // What a last process left behind by dying.
+        if (!this.subscription.durable) await this.parts.driver.forgetGroup(this.group);
         const sources = await this.allSources();
         const committed = new Set((await this.parts.driver.committed(this.group, sources)).map(({ topic }) => topic));
         for (const { topic, partition } of sources) if (!committed.has(topic)) this.unseen.set(topic, partition + 1);
@@ -224,6 +230,7 @@ export class GroupSubscription implements SubscriptionHandle, MemberListener {
     this.established = undefined;
     await this.member.leave();
     this.partitions.close();
+    if (!this.subscription.durable) await within(this.parts.driver.forgetGroup(this.group), FORGET_TIMEOUT);
   }
 }
 

@@ -15,6 +15,8 @@ export interface KafkaDriver {
   offsets(topic: string, partitions: readonly number[], at: OffsetQuery): Promise<ReadonlyMap<number, number>>;
   /** Committed positions of a group; partitions without one are left out. */
   committed(group: string, partitions: readonly TopicPartition[]): Promise<CommittedPosition[]>;
+  /** Drops a group and its positions, if nobody is a member of it. */
+  forgetGroup(group: string): Promise<void>;
   /** Reads once, without any group. Waits for at most `wait` milliseconds for something to read. */
   read(source: TopicPartition, offset: number, maxBytes: number, wait: number): Promise<FetchedRecords>;
   producer(): DriverProducer;

@@ -12,7 +12,7 @@ describe.skipIf(brokers.length === 0)('subscriptions on Kafka', { timeout: 60_00
     service = new TestService(brokers);
     ({ channel } = service);
   });
-  afterEach(async (c) => {
+  afterEach(() => service.stop());
     if (c.task.result?.state === 'fail') console.log(c.task.name, service.lines());
     await service.stop();
   });

@@ -28,6 +28,7 @@ const API_KEYS = {
   SyncGroup: 14,
   CreateTopics: 19,
   InitProducerId: 22,
+  DeleteGroups: 42,
 } as const;
 
 export type ApiName = keyof typeof API_KEYS;

@@ -25,6 +25,8 @@ import { KafkajsProducer } from './kafkajs.producer.js';
 import { KafkajsReader } from './kafkajs.reader.js';
 
 const CREATE_TIMEOUT = 15_000;
+/** Somebody is in it, or it is not there. */
+const KEPT = new Set(['NON_EMPTY_GROUP', 'GROUP_ID_NOT_FOUND']);
 /** How often a position is looked for while its leader is not ready; some seconds. */
 const LOOKS = 12;
 
@@ -116,6 +118,15 @@ export class KafkajsDriver implements KafkaDriver {
       }
     }
     return positions;
+  }
+
+  async forgetGroup(group: string): Promise<void> {
+    const coordinator = await this.cluster.coordinator(group, 'control');
+    const answer = await coordinator.call<{ results: { errorCode: number }[] }>('DeleteGroups', [group]);
+    for (const { errorCode } of answer.results) {
+      const error = errorOfCode(errorCode, `dropping group ${group}`);
+      if (error !== undefined && !KEPT.has(error.type)) throw error;
+    }
   }
 
   async read(source: TopicPartition, offset: number, maxBytes: number, wait: number): Promise<FetchedRecords> {

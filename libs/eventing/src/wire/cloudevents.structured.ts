@@ -1,5 +1,5 @@
 import type { Delivery } from '../provider/event-provider.js';
-import { complete, undecodable } from './cloudevents.wire-format.js';
+import { complete, undecodable } from './cloudevents.attributes.js';
 import { json } from './json.serializer.js';
 import type { DecodedMessage } from './wire-format.js';
 

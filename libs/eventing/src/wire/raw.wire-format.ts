@@ -1,5 +1,5 @@
 import { isHeaderName, isTraceHeader } from '../envelope/event.headers.js';
-import { undecodable } from './cloudevents.wire-format.js';
+import { undecodable } from './cloudevents.attributes.js';
 import { decodeUtf8 } from './utf8.js';
 import type { WireFormat } from './wire-format.js';
 

@@ -14,6 +14,7 @@ import { publishCases } from './publish.cases.js';
 import { redeliveryCases } from './redelivery.cases.js';
 import { redriveCases } from './redrive.cases.js';
 import { retryCases } from './retry.cases.js';
+import { scanCases } from './scan.cases.js';
 import { sharingCases } from './sharing.cases.js';
 
 /** The suite, from what every provider has to what only faults show. */
@@ -31,6 +32,7 @@ export const allCases: readonly ConformanceCase[] = [
   ...deferCases,
   ...retryCases,
   ...deadLetterCases,
+  ...scanCases,
   ...redriveCases,
   ...redeliveryCases,
   ...connectionCases,
