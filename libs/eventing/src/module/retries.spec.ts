@@ -316,8 +316,7 @@ describe('what a listener may throw', () => {
 });
 
 describe('a provider that is lost', () => {
-  // BUG (subscription.runner.ts #empty, see its spec): the second of the key runs when the first, in back-off, is dropped.
-  it.fails('brings back what was not settled, and the kernel goes on where it was', async () => {
+  it('brings back what was not settled, and the kernel goes on where it was', async () => {
     const { app, calls, keyed } = await retrying(failing(1));
     await keyed(1);
     await keyed(2);
@@ -420,8 +419,7 @@ describe('a send that fails inside a listener', () => {
 });
 
 describe('a shutdown', () => {
-  // BUG (subscription.runner.ts #empty, see its spec): the second of the key runs when the first, in back-off, is handed back.
-  it.fails(
+  it(
     'hands back at once what is in back-off, and those behind it; another instance goes on in order',
     async () => {
       const { app, calls, keyed } = await retrying(

@@ -23,6 +23,8 @@ export class DeliveryJob implements LaneJob {
   /** When the running attempt times out, milliseconds since 1970; 0 while none runs. */
   deadline = 0;
   timedOut = false;
+  /** Its source or this process is on the way out: what does not succeed now is dropped unsettled, or handed back. */
+  leaving: 'dropped' | 'released' | undefined = undefined;
   abort: AbortSource | undefined = undefined;
   timer: Timer | undefined = undefined;
 

@@ -8,6 +8,9 @@ import type { Failure } from './failure.js';
 /** Pause between tries to settle while the provider cannot. Milliseconds. */
 const SETTLE_AGAIN = 1000;
 
+const ACCEPT: Settlement = { kind: 'accept' };
+const RELEASE: Settlement = { kind: 'release' };
+
 export interface SettlerOptions {
   readonly service: string;
   /** The subscription's name. */
@@ -21,15 +24,24 @@ export interface SettlerOptions {
 export class Settler {
   constructor(private readonly options: SettlerOptions) {}
 
-  /** Tries again and again until the message is safe in its new place, or `abandoned` says that it is no longer ours to move. */
-  move(job: DeliveryJob, settlement: Settlement, abandoned: () => boolean, done: () => void): void {
+  /** Never fails for the caller: a message whose accept is lost comes back. */
+  accept(job: DeliveryJob): void {
+    const failed = (error: unknown): void => this.say('warn', job, 'It could not be accepted, and comes back', error);
+    try {
+      job.delivery.settle(ACCEPT)?.catch(failed);
+    } catch (error) {
+      failed(error);
+    }
+  }
+
+  /** Tries, and tries again until the message is safe in its new place or its job is leaving; then it comes back as it is. */
+  move(job: DeliveryJob, settlement: Settlement, done: () => void): void {
     const go = (): void => {
       job.timer = undefined;
-      if (abandoned()) return done();
+      if (job.state === 'gone') return done();
       this.#settle(job, settlement).then(done, (error: unknown) => {
         this.say('error', job, `It could not be settled (${settlement.kind})`, error);
-        // Unsettled messages come back.
-        if (abandoned()) done();
+        if (job.state === 'gone' || job.leaving !== undefined) done();
         else job.timer = this.options.clock.setTimeout(go, SETTLE_AGAIN, true);
       });
     };
@@ -38,7 +50,7 @@ export class Settler {
 
   /** Hands the message back without waiting; if that fails it comes back all the same, later. */
   release(job: DeliveryJob): void {
-    this.#settle(job, { kind: 'release' }).catch((error: unknown) => {
+    this.#settle(job, RELEASE).catch((error: unknown) => {
       this.say('warn', job, 'It could not be released', error);
     });
   }

@@ -122,8 +122,7 @@ describe('settling', () => {
     expect(delivery.kinds).toEqual(['accept']);
   });
 
-  // BUG (subscription.runner.ts #accept and #run): `void settle(...)` leaves a rejection unhandled, which ends the process.
-  it.fails('survives a provider whose accept rejects: it says so, and the event comes back', async () => {
+  it('survives a provider whose accept rejects: it says so, and the event comes back', async () => {
     const world = await World.start();
     const unhandled: unknown[] = [];
     const note = (reason: unknown): void => void unhandled.push(reason);
@@ -141,8 +140,7 @@ describe('settling', () => {
     }
   });
 
-  // BUG (subscription.runner.ts #accept): a throw leaves Lanes#pump with its guard set, and the whole subscription stands still.
-  it.fails('survives a provider whose accept throws: the other events go on', async () => {
+  it('survives a provider whose accept throws: the other events go on', async () => {
     const world = await World.start();
     const throwing = failing(() => {
       throw new Error('connection lost');
@@ -222,9 +220,10 @@ describe('settling', () => {
     const world = await World.start();
     const early = world.deliver(1, { key: undefined, notBefore: 5000, attempt: 2 });
     await world.clock.advance(4999);
-    expect(early.kinds).toEqual([]);
+    const earlier = world.deliver(2, { key: undefined, notBefore: 5000, attempt: 2 });
+    expect([early.kinds, earlier.kinds]).toEqual([[], []]);
     await world.clock.advance(1);
-    expect(early.kinds).toEqual(['accept']);
+    expect([early.kinds, earlier.kinds]).toEqual([['accept'], ['accept']]);
   });
 });
 
@@ -272,9 +271,7 @@ describe('a source that moves to another process', () => {
     expect([world.calls, held.kinds]).toEqual([[1], []]);
   });
 
-  // BUG (subscription.runner.ts #empty): dropping the job in back-off ends its lane's turn, and the next of its key, which is
-  // to be dropped too, runs: before the one that was dropped, which runs elsewhere. Mark all of them first, then go on.
-  it.fails('runs none of a key whose first event it has dropped', async () => {
+  it('runs none of a key whose first event it has dropped', async () => {
     const world = await World.start((order) => (order.number === 1 ? fail() : undefined), {
       retry: { delay: 60_000, maxDelay: 60_000 },
     });
@@ -332,9 +329,7 @@ describe('a source that moves to another process', () => {
     expect([world.calls, again.kinds]).toEqual([[1, 2], ['accept']]);
   });
 
-  // BUG (subscription.runner.ts #failed): an event that fails while its source is being revoked goes into back-off as ever.
-  // Revocation then waits for rebalanceDrain in vain, and the timer runs the listener again, here, when the source is gone.
-  it.fails('is let go at once when the listener that executes fails: it is not tried again here', async () => {
+  it('is let go at once when the listener that executes fails: it is not tried again here', async () => {
     const gate = new Gate();
     const world = await World.start(() => gate.promise, { retry: { delay: 10_000, maxDelay: 10_000 } });
     const delivery = world.deliver(1);
@@ -347,8 +342,7 @@ describe('a source that moves to another process', () => {
     expect([world.calls, delivery.kinds]).toEqual([[1], []]);
   });
 
-  // BUG (the same): the back-off that began during revocation outlives it.
-  it.fails('never runs a listener again that failed while it was revoked', async () => {
+  it('never runs a listener again that failed while it was revoked', async () => {
     const gate = new Gate();
     const world = await World.start(() => gate.promise, { retry: { delay: 10_000, maxDelay: 10_000 } });
     world.deliver(1);
@@ -357,6 +351,26 @@ describe('a source that moves to another process', () => {
     await world.clock.advance(60_000);
     await revocation.promise;
     expect(world.calls).toEqual([1]);
+  });
+
+  // BUG (subscription.runner.ts #empty): a job that is 'gone' and still executes (its revocation timed out) is taken for one
+  // that only waits: at the next revocation, or drain, its lane goes on without it, and is gone when it returns (#done twice).
+  // Treat 'gone' like 'executing' there.
+  it.fails('keeps that lane however often the source comes and goes', async () => {
+    const gate = new Gate();
+    const world = await World.start((order) => (order.number === 1 ? gate.promise : undefined));
+    world.deliver(1);
+    for (const number of [2, 3]) {
+      const revocation = world.revoke('orders/0');
+      await world.clock.advance(5000);
+      await revocation.promise;
+      world.deliver(number);
+    }
+    await turn();
+    expect(world.calls).toEqual([1]);
+    gate.open();
+    await turn();
+    expect(world.calls).toEqual([1, 3]);
   });
 
   it('takes nothing else with it', async () => {
@@ -404,8 +418,7 @@ describe('a source that moves to another process', () => {
     expect(dead.kinds).toHaveLength(tries);
   });
 
-  // BUG (subscription.runner.ts #failed): at-most-once has accepted the message already, so nobody else will write its letter.
-  it.fails('loses no letter of an at-most-once listener that fails after it', async () => {
+  it('loses no letter of an at-most-once listener that fails after it', async () => {
     const gate = new Gate();
     const world = await World.start(() => gate.promise, { guarantee: 'at-most-once' });
     world.deliver(1);
@@ -458,8 +471,7 @@ describe('draining', () => {
     expect(world.clock.pending).toBe(0);
   });
 
-  // BUG (subscription.runner.ts #empty): as with a source that is revoked.
-  it.fails('runs none of a key whose first event it has handed back', async () => {
+  it('runs none of a key whose first event it has handed back', async () => {
     const world = await World.start((order) => (order.number === 1 ? fail() : undefined), {
       retry: { delay: 60_000, maxDelay: 60_000 },
     });
@@ -469,9 +481,7 @@ describe('draining', () => {
     expect([world.calls, held.kinds, behind.kinds]).toEqual([[1], ['release'], ['release']]);
   });
 
-  // BUG (settler.ts move): `abandoned` is asked before the first try, and while draining it always says yes. So an event that
-  // fails while its process drains is neither released nor buried: it comes back only when the subscription is left.
-  it.fails('hands back an event that fails meanwhile, and those behind it', async () => {
+  it('hands back an event that fails meanwhile, and those behind it', async () => {
     const gate = new Gate();
     const world = await World.start(() => gate.promise);
     const [running, behind] = [world.deliver(1), world.deliver(2)];
@@ -481,8 +491,7 @@ describe('draining', () => {
     expect([running.kinds, behind.kinds, world.calls]).toEqual([['release'], ['release'], [1]]);
   });
 
-  // BUG (the same).
-  it.fails('writes the letter of an event that fails for good meanwhile', async () => {
+  it('writes the letter of an event that fails for good meanwhile', async () => {
     const gate = new Gate();
     const world = await World.start(() => gate.promise, { retry: { attempts: 1 } });
     const running = world.deliver(1);
@@ -538,6 +547,22 @@ describe('draining', () => {
     gate.open();
     await turn();
     expect(delivery.kinds).toEqual([]);
+  });
+
+  // BUG (the same).
+  it.fails('waits for a listener too whose source is gone already: it still uses what will be closed', async () => {
+    const gate = new Gate();
+    const world = await World.start(() => gate.promise);
+    const lost = world.deliver(1);
+    const revocation = world.revoke('orders/0');
+    await world.clock.advance(5000);
+    await revocation.promise;
+    const stopping = world.stop();
+    await world.clock.advance(1000);
+    expect(stopping.done).toBe(false);
+    gate.open();
+    await stopping.promise;
+    expect(lost.kinds).toEqual([]);
   });
 
   it('ends a start that was under way: a subscription that comes late is left again, drained', async () => {

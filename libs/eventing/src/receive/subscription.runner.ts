@@ -75,21 +75,13 @@ export class SubscriptionRunner implements Subscriber {
 
   async revoked(sources: readonly string[]): Promise<void> {
     const lost = new Set(sources);
-    await this.#empty(
-      (job) => lost.has(job.delivery.source),
-      this.options.rebalanceDrain,
-      () => undefined,
-    );
+    await this.#empty((job) => lost.has(job.delivery.source), 'dropped', this.options.rebalanceDrain);
   }
 
   /** Takes nothing new, releases what waits, and waits (at most `milliseconds`) for listeners that are executing. */
   async drain(milliseconds: number): Promise<void> {
     this.#draining = true;
-    await this.#empty(
-      () => true,
-      milliseconds,
-      (job) => this.#settler.release(job),
-    );
+    await this.#empty(() => true, 'released', milliseconds);
     this.#watch.stop();
   }
 
@@ -118,7 +110,8 @@ export class SubscriptionRunner implements Subscriber {
   #run(job: DeliveryJob, listener: ListenerDescriptor, body: object): void {
     if (job.state === 'gone' || job.read?.kind !== 'wanted') return this.#done(job, true);
     if (body instanceof Failure) return this.#reject(job, body, 0);
-    if (listener.guarantee === 'at-most-once') void job.delivery.settle({ kind: 'accept' });
+    if (job.leaving !== undefined) return this.#leave(job);
+    if (listener.guarantee === 'at-most-once') this.#settler.accept(job);
     const run = ++job.run;
     const outcome = this.options.attempts.run(job, job.read.message, body, listener);
     if (outcome === undefined) return this.#accept(job);
@@ -155,18 +148,18 @@ export class SubscriptionRunner implements Subscriber {
   }
 
   #accept(job: DeliveryJob): void {
-    if (job.state !== 'gone') void job.delivery.settle(ACCEPT);
+    if (job.state !== 'gone') this.#settler.accept(job);
     this.#done(job, true);
   }
 
   #failed(job: DeliveryJob, listener: ListenerDescriptor, failure: Failure): void {
     job.deadline = 0;
-    if (job.state === 'gone') return this.#done(job, true);
     if (listener.guarantee === 'at-most-once') {
       this.#settler.say('error', job, `${listener.label} failed and is not called again (at-most-once)`, failure.error);
       this.#settler.mourn(job, failure);
       return this.#done(job, true);
     }
+    if (job.state === 'gone') return this.#done(job, true);
     const now = this.options.clock.now();
     job.firstFailedAt ??= now;
     const delay = failure.final ? undefined : listener.retry.delayAfter(job.attempt);
@@ -177,7 +170,7 @@ export class SubscriptionRunner implements Subscriber {
     this.#settler.say('warn', job, text, failure.error);
     job.attempt++;
     if (movable) return this.#move(job, { kind: 'defer', notBefore: now + delay, attempt: job.attempt });
-    if (this.#draining) return this.#move(job, { kind: 'release' });
+    if (job.leaving !== undefined) return this.#leave(job);
     this.#hold(job, now + delay);
   }
 
@@ -216,8 +209,13 @@ export class SubscriptionRunner implements Subscriber {
   #move(job: DeliveryJob, settlement: Settlement): void {
     job.state = 'settling';
     this.#lanes.yield();
-    const abandoned = (): boolean => this.#draining || job.state === 'gone';
-    this.#settler.move(job, settlement, abandoned, () => this.#done(job, false));
+    this.#settler.move(job, settlement, () => this.#done(job, false));
+  }
+
+  /** It executed while its source, or this process, was on the way out, and is to come back elsewhere. */
+  #leave(job: DeliveryJob): void {
+    if (job.leaving === 'released') this.#settler.release(job);
+    this.#done(job, true);
   }
 
   #done(job: DeliveryJob, executing: boolean): void {
@@ -227,26 +225,30 @@ export class SubscriptionRunner implements Subscriber {
     this.#lanes.finish(job, executing);
   }
 
-  /** Drops what only waits among the chosen jobs; those at work have `milliseconds` to finish, then they are aborted. */
+  /** Lets the chosen jobs go: what waits, at once; those at work have `milliseconds` to finish, then they are aborted. */
   async #empty(
     chosen: (job: DeliveryJob) => boolean,
+    leaving: NonNullable<DeliveryJob['leaving']>,
     milliseconds: number,
-    dropped: (job: DeliveryJob) => void,
   ): Promise<void> {
     const atWork: DeliveryJob[] = [];
-    for (const job of [...this.#open].filter(chosen)) {
+    const holding: DeliveryJob[] = [];
+    // All are marked before any lane goes on: the next of a key must not run before the one that was let go.
+    for (const job of [...this.#open]) {
+      if (job.state === 'gone' || !chosen(job)) continue;
+      job.leaving = leaving;
       if (job.state === 'executing' || (job.state === 'settling' && job.timer === undefined)) {
         atWork.push(job);
         continue;
       }
-      dropped(job);
+      if (leaving === 'released') this.#settler.release(job);
       job.timer?.cancel();
-      // One that is queued keeps its place in its lane and is passed over when its turn comes.
-      if (job.state === 'queued') {
-        job.state = 'gone';
-        this.#open.remove(job);
-      } else this.#done(job, false);
+      // One that is queued keeps its place in its lane, and is passed over when its turn comes.
+      if (job.state !== 'queued') holding.push(job);
+      job.state = 'gone';
+      this.#open.remove(job);
     }
+    for (const job of holding) this.#done(job, false);
     const late = await this.#open.closed(atWork, milliseconds);
     const text = `${this.options.name} had ${milliseconds} ms to finish and did not: heed envelope.signal.`;
     for (const job of late) {
@@ -256,5 +258,3 @@ export class SubscriptionRunner implements Subscriber {
     }
   }
 }
-
-const ACCEPT: Settlement = { kind: 'accept' };

@@ -3,7 +3,7 @@ import type { EnvelopePipeline } from '../declare/envelope-pipeline.decorator.js
 import type { Envelope } from '../envelope/envelope.js';
 import { EventingContext } from '../envelope/eventing.context.js';
 import { EventingError } from '../errors/eventing.error.js';
-import { type Composed, compose } from '../pipeline/compose.js';
+import { type Composed, compose, type Step } from '../pipeline/compose.js';
 import { eventRefusals, refusals } from '../provider/ability.check.js';
 import type { SubscriptionHandle } from '../provider/event-provider.js';
 import { ProviderHost } from '../provider/provider.host.js';
@@ -70,7 +70,9 @@ export class EventingRuntime {
       service: options.service,
       registry: this.registry,
       context: this.context,
-      pipelines: () => (this.#outward ??= { send: composed(this.#discovered(), 'send') }).send,
+      pipelines: () =>
+        (this.#outward ??= { send: composed(this.#discovered(), 'send', (pipeline) => pipeline.send?.bind(pipeline)) })
+          .send,
       host: (event) => this.#hostOf(event),
       clock: options.clock,
     });
@@ -204,7 +206,9 @@ export class EventingRuntime {
     const { options, registry } = this;
     const { provider } = this.#host(plan.provider);
     const [first] = plan.listeners;
-    const pipelines = composed(this.#discovered(), 'handle');
+    const pipelines = composed<ListenerDescriptor>(this.#discovered(), 'handle', (pipeline) =>
+      pipeline.handle?.bind(pipeline),
+    );
     const attempts = new AttemptRunner(this.context, pipelines, options.propagate);
     const runner = new SubscriptionRunner({ ...options, ...plan, provider, registry, attempts });
     const handle = await provider.subscribe(
@@ -271,11 +275,13 @@ export class EventingRuntime {
 }
 
 /** `undefined` where no pipeline has the method: nothing bound costs nothing. */
-function composed(found: Discovered, method: 'send'): Composed<Envelope, EventDescriptor> | undefined;
-function composed(found: Discovered, method: 'handle'): Composed<Envelope, ListenerDescriptor> | undefined;
-function composed(found: Discovered, method: 'send' | 'handle'): Composed<Envelope, never> | undefined {
+function composed<D>(
+  found: Discovered,
+  method: 'send' | 'handle',
+  bound: (pipeline: EnvelopePipeline) => Step<Envelope, D>['run'] | undefined,
+): Composed<Envelope, D> | undefined {
   const steps = found.pipelines.flatMap(({ label, pipeline }) => {
-    const run = pipeline[method]?.bind(pipeline);
+    const run = bound(pipeline);
     return run === undefined ? [] : [{ name: `${label}.${method}`, run }];
   });
   return steps.length === 0 ? undefined : compose(steps);

@@ -95,6 +95,12 @@ describe('the publish buffer', () => {
     await world.clock.advance(1);
     await last.answer;
     expect(world.batches).toEqual([['0', '1']]);
+    await world.clock.advance(1);
+    const next = world.send();
+    await world.clock.advance(4);
+    expect(next.state).toBe('open');
+    await world.clock.advance(1);
+    expect(world.batches).toEqual([['0', '1'], ['2']]);
   });
 
   it('answers each send with its own envelope, and counts those without an answer', async () => {
