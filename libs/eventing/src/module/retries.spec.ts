@@ -419,33 +419,30 @@ describe('a send that fails inside a listener', () => {
 });
 
 describe('a shutdown', () => {
-  it(
-    'hands back at once what is in back-off, and those behind it; another instance goes on in order',
-    async () => {
-      const { app, calls, keyed } = await retrying(
-        failing(9),
-        { retry: { delay: 60_000, maxDelay: 60_000 } },
-        { instance: 'one' },
-      );
-      for (const number of [1, 2, 3]) await keyed(number);
-      await app.clock.advance(0);
-      const { broker, clock } = app;
-      const begin = clock.now();
-      await app.close();
-      expect(clock.now() - begin).toBeLessThanOrEqual(1000);
-      expect(calls).toHaveLength(1);
-      const got: number[] = [];
-      @EventListener([OrderPlaced, MailSent], { name: 'Handler', order: 'none', unknown: 'skip' })
-      class Second implements EventListener<OrderPlaced> {
-        on({ number }: OrderPlaced): void {
-          got.push(number);
-        }
+  it('hands back at once what is in back-off, and those behind it; another instance goes on in order', async () => {
+    const { app, calls, keyed } = await retrying(
+      failing(9),
+      { retry: { delay: 60_000, maxDelay: 60_000 } },
+      { instance: 'one' },
+    );
+    for (const number of [1, 2, 3]) await keyed(number);
+    await app.clock.advance(0);
+    const { broker, clock } = app;
+    const begin = clock.now();
+    await app.close();
+    expect(clock.now() - begin).toBeLessThanOrEqual(1000);
+    expect(calls).toHaveLength(1);
+    const got: number[] = [];
+    @EventListener([OrderPlaced, MailSent], { name: 'Handler', order: 'none', unknown: 'skip' })
+    class Second implements EventListener<OrderPlaced> {
+      on({ number }: OrderPlaced): void {
+        got.push(number);
       }
-      const second = await TestApp.start({ providers: [Second] }, { broker, clock, instance: 'two' });
-      await second.idle();
-      expect(got).toEqual([1, 2, 3]);
-    },
-  );
+    }
+    const second = await TestApp.start({ providers: [Second] }, { broker, clock, instance: 'two' });
+    await second.idle();
+    expect(got).toEqual([1, 2, 3]);
+  });
 
   it('waits for what executes', async () => {
     let finish: () => void = () => undefined;

@@ -353,10 +353,7 @@ describe('a source that moves to another process', () => {
     expect(world.calls).toEqual([1]);
   });
 
-  // BUG (subscription.runner.ts #empty): a job that is 'gone' and still executes (its revocation timed out) is taken for one
-  // that only waits: at the next revocation, or drain, its lane goes on without it, and is gone when it returns (#done twice).
-  // Treat 'gone' like 'executing' there.
-  it.fails('keeps that lane however often the source comes and goes', async () => {
+  it('keeps that lane however often the source comes and goes', async () => {
     const gate = new Gate();
     const world = await World.start((order) => (order.number === 1 ? gate.promise : undefined));
     world.deliver(1);
@@ -549,8 +546,7 @@ describe('draining', () => {
     expect(delivery.kinds).toEqual([]);
   });
 
-  // BUG (the same).
-  it.fails('waits for a listener too whose source is gone already: it still uses what will be closed', async () => {
+  it('waits for a listener too whose source is gone already: it still uses what will be closed', async () => {
     const gate = new Gate();
     const world = await World.start(() => gate.promise);
     const lost = world.deliver(1);

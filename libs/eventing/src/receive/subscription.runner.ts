@@ -234,10 +234,9 @@ export class SubscriptionRunner implements Subscriber {
     const atWork: DeliveryJob[] = [];
     const holding: DeliveryJob[] = [];
     // All are marked before any lane goes on: the next of a key must not run before the one that was let go.
-    for (const job of [...this.#open]) {
-      if (job.state === 'gone' || !chosen(job)) continue;
+    for (const job of [...this.#open].filter(chosen)) {
       job.leaving = leaving;
-      if (job.state === 'executing' || (job.state === 'settling' && job.timer === undefined)) {
+      if (isAtWork(job)) {
         atWork.push(job);
         continue;
       }
@@ -257,4 +256,9 @@ export class SubscriptionRunner implements Subscriber {
       job.abort?.abort(new EventingError('EVT_NOT_RUNNING', text));
     }
   }
+}
+
+/** Also one that was given up and has not returned: it still uses what is about to be closed. */
+function isAtWork({ state, timer }: DeliveryJob): boolean {
+  return state === 'executing' || state === 'gone' || (state === 'settling' && timer === undefined);
 }
