@@ -44,7 +44,7 @@ export const connectionMutants: readonly MutantPlan[] = [
         onStatus: (status, cause) => (status === 'disconnected' ? undefined : context.onStatus(status, cause)),
       }),
     }),
-    caught: { reconnect: never('it is noticed') },
+    caught: { readiness: never('it is noticed') },
   },
   {
     name: 'drops what is rejected while the broker is away',

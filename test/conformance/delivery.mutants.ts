@@ -89,7 +89,13 @@ export const deliveryMutants: readonly MutantPlan[] = [
   {
     name: 'never counts attempts',
     mutate: () => ({ deliver: (delivery, subscriber) => subscriber.deliver(copyOf(delivery, { attempt: 1 })) }),
-    caught: { crash: /^attempt/, defer: /^attempt/, 'defer-survives': /^attempt/, 'retry-moved': /deep.*equal/ },
+    caught: {
+      crash: /^attempt/,
+      'crash-loop': never('it is a dead letter'),
+      defer: /^attempt/,
+      'defer-survives': /^attempt/,
+      'retry-moved': /deep.*equal/,
+    },
   },
   {
     name: 'reuses the buffer of a body',

@@ -6,8 +6,14 @@ import { InstanceNetwork } from './instance.network.js';
 /** How long a process may be silent before its partitions move. Short, so that crashes are not waited for. */
 const SESSION_TIMEOUT = 2_000;
 
+/** How a test's Kafka goes away for everybody, and comes back, where that is more than a cut network. */
+export interface KafkaLine {
+  disconnect(): Promise<void>;
+  connect(): Promise<void>;
+}
+
 /** A real Kafka, shared by all cases; every process has a network of its own, which can be cut. */
-export function kafkaEnvironment(brokers: readonly string[]): ConformanceEnvironment {
+export function kafkaEnvironment(brokers: () => readonly string[], line?: KafkaLine): ConformanceEnvironment {
   return {
     name: 'kafka',
     patience: 30_000,
@@ -19,7 +25,7 @@ export function kafkaEnvironment(brokers: readonly string[]): ConformanceEnviron
       movesSources: true,
       ownershipTimeout: SESSION_TIMEOUT,
     },
-    open: () => Promise.resolve(new KafkaArea(brokers)),
+    open: () => Promise.resolve(new KafkaArea(brokers(), line)),
   };
 }
 
@@ -29,7 +35,10 @@ class KafkaArea implements ConformanceCluster {
   readonly #admin: ReturnType<Kafka['admin']>;
   #away = false;
 
-  constructor(private readonly brokers: readonly string[]) {
+  constructor(
+    private readonly brokers: readonly string[],
+    private readonly line: KafkaLine | undefined,
+  ) {
     this.#admin = new Kafka({ brokers: [...brokers], logLevel: logLevel.NOTHING }).admin();
   }
 
@@ -42,6 +51,9 @@ class KafkaArea implements ConformanceCluster {
       openSocket: network.open,
       sessionTimeout: SESSION_TIMEOUT,
       heartbeatInterval: SESSION_TIMEOUT / 8,
+      // A broker that is stopped and not dead says nothing: only these tell.
+      connectionTimeout: 2_000,
+      requestTimeout: 4_000,
     });
   }
 
@@ -50,12 +62,14 @@ class KafkaArea implements ConformanceCluster {
     this.#networks.get(instance)?.cut();
   }
 
-  disconnect(): void {
+  async disconnect(): Promise<void> {
+    if (this.line !== undefined) return this.line.disconnect();
     this.#away = true;
     for (const network of this.#networks.values()) network.cut();
   }
 
-  connect(): void {
+  async connect(): Promise<void> {
+    if (this.line !== undefined) return this.line.connect();
     this.#away = false;
     for (const [instance, network] of this.#networks) if (!this.#dead.has(instance)) network.mend();
   }

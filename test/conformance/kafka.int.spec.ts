@@ -5,5 +5,8 @@ import { kafkaEnvironment } from './kafka.environment.js';
 const brokers = inject('kafkaBrokers');
 
 describe.skipIf(brokers.length === 0)('on a real Kafka', () => {
-  conformance({ describe, it }, kafkaEnvironment(brokers));
+  conformance(
+    { describe, it },
+    kafkaEnvironment(() => brokers),
+  );
 });

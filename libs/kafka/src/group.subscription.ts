@@ -2,7 +2,7 @@ import type { Subscriber, Subscription, SubscriptionHandle } from 'nestjs-eventi
 import { Alarm, backoff, within } from './backoff.js';
 import { CommitLoop } from './commit.loop.js';
 import { decodeNotes } from './commit.metadata.js';
-import { sourceName, type CommittedPosition, type DriverMember, type MemberListener, type TopicPartition } from './kafka.driver.js'; // prettier-ignore
+import { DriverError, sourceName, type CommittedPosition, type DriverMember, type MemberListener, type TopicPartition } from './kafka.driver.js'; // prettier-ignore
 import { connectionError, hopeless } from './kafka.errors.js';
 import { retryTargets } from './retry.topic.js';
 import { findStart } from './start.position.js';
@@ -35,6 +35,8 @@ export class GroupSubscription implements SubscriptionHandle, MemberListener {
   /** The taking over that is under way; false once it lost its object. */
   private gaining: { valid: boolean } | undefined;
   private away = false;
+  /** The brokers refuse notes beside positions. */
+  private bare = false;
 
   constructor(
     private readonly parts: SubscriptionParts,
@@ -56,7 +58,7 @@ export class GroupSubscription implements SubscriptionHandle, MemberListener {
       interval: options.commitInterval,
       threshold: options.commitThreshold,
       clock: context.clock,
-      commit: (positions) => this.member.commit(positions),
+      commit: (positions) => this.commit(positions),
       failed: (error) => context.logger.warn(`Positions of ${this.group} cannot be written for now: ${error.message}`),
     });
     this.partitions = new TrackedPartitions(
@@ -106,7 +108,7 @@ export class GroupSubscription implements SubscriptionHandle, MemberListener {
     const missing = await this.begin(sources.filter((source) => !positions.has(sourceName(source))));
     for (const position of missing) positions.set(sourceName(position), position);
     // On record before anybody relies on it: a crash from here on must not lose what is published from here on.
-    if (missing.length > 0) await this.member.commit(missing);
+    if (missing.length > 0) await this.commit(missing);
     if (!gaining.valid || this.stopped !== undefined) return;
     for (const { topic, partition, offset, metadata } of positions.values()) {
       this.partitions.add({ topic, partition }, { offset, notes: decodeNotes(offset, metadata) });
@@ -151,6 +153,20 @@ export class GroupSubscription implements SubscriptionHandle, MemberListener {
     }
     if (!this.away) this.parts.context.logger.warn(`${this.group} lost its group and joins again: ${error.message}`);
     this.away = true;
+  }
+
+  private async commit(positions: readonly CommittedPosition[]): Promise<void> {
+    try {
+      await this.member.commit(this.bare ? positions.map((position) => ({ ...position, metadata: '' })) : positions);
+    } catch (error) {
+      if (this.bare || !(error instanceof DriverError) || error.type !== 'OFFSET_METADATA_TOO_LARGE') throw error;
+      this.bare = true;
+      this.parts.context.logger.warn(
+        `The brokers keep no notes beside the positions of ${this.group}: a crash repeats more than it need. ` +
+          'Set their `offset.metadata.max.bytes` to 4096.',
+      );
+      await this.commit(positions);
+    }
   }
 
   /** Which topics are new to this group. Waits for the broker for as long as it takes. */

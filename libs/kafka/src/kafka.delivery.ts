@@ -82,9 +82,9 @@ export class KafkaDelivery implements Delivery {
     this.record = { ...this.record, key: null, value: null, headers: {} };
   }
 
-  /** The same record once more, after a release. */
+  /** The same record once more, after a release; that nobody tried it counts for nothing. */
   again(): KafkaDelivery {
-    return new KafkaDelivery(this.tracker, this.record, this.attempt + 1, this.origin);
+    return new KafkaDelivery(this.tracker, this.record, this.attempt, this.origin);
   }
 
   settle(settlement: Settlement): Promise<void> | void {

@@ -10,8 +10,20 @@ const CREDENTIALS = new Set([
 const NOT_ALLOWED = /_AUTHORIZATION_FAILED$/;
 /** Node's and OpenSSL's names for a certificate that will not become valid by waiting. */
 const CERTIFICATE = /CERT|^ERR_TLS|^ERR_SSL|SELF_SIGNED|UNABLE_TO_(VERIFY|GET_ISSUER)/;
-const NEVER = new Set(['UNSUPPORTED_VERSION', 'INVALID_TOPIC_EXCEPTION', 'POLICY_VIOLATION', 'INVALID_REPLICATION_FACTOR',
-  'INVALID_CONFIG', 'INVALID_PARTITIONS', 'INVALID_REQUEST']); // prettier-ignore
+const NEVER = new Set([
+  'UNSUPPORTED_VERSION',
+  'INVALID_TOPIC_EXCEPTION',
+  'POLICY_VIOLATION',
+  'INVALID_REPLICATION_FACTOR',
+  'INVALID_CONFIG',
+  'INVALID_PARTITIONS',
+  'INVALID_REQUEST',
+  // of groups: a member of another program is in it, or the broker's limits do not allow ours
+  'INCONSISTENT_GROUP_PROTOCOL',
+  'INVALID_SESSION_TIMEOUT',
+  'INVALID_GROUP_ID',
+  'GROUP_MAX_SIZE_REACHED',
+]);
 
 /** An error that waiting will not mend, as the kernel knows it; undefined where trying again may help. */
 export function hopeless(error: unknown): EventingError | undefined {
@@ -47,7 +59,8 @@ export function hopeless(error: unknown): EventingError | undefined {
 export function connectionError(error: unknown): EventingError {
   const message = error instanceof Error ? error.message : String(error);
   return (
-    hopeless(error) ?? new EventingError('EVT_CONNECTION', `Kafka cannot be reached: ${message}.`, { cause: error })
+    hopeless(error) ??
+    new EventingError('EVT_CONNECTION', `Kafka cannot be used for now: ${message}.`, { cause: error })
   );
 }
 

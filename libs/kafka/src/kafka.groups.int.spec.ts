@@ -13,9 +13,6 @@ describe.skipIf(brokers.length === 0)('subscriptions on Kafka', { timeout: 60_00
     ({ channel } = service);
   });
   afterEach(() => service.stop());
-    if (c.task.result?.state === 'fail') console.log(c.task.name, service.lines());
-    await service.stop();
-  });
 
   it('gives each subscription a copy, and shares one between processes', async () => {
     const [one, two] = [await service.started(), await service.started()];

@@ -106,11 +106,6 @@ export class TestService {
     await Promise.all(this.processes.map((one) => one.stop()));
   }
 
-  /** What its processes logged. */
-  lines(): string[] {
-    return this.processes.flatMap(({ context }) => context.lines);
-  }
-
   /** Of this service. */
   groups(): Promise<string[]> {
     return this.withAdmin(async (admin) => {

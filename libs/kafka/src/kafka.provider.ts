@@ -129,7 +129,11 @@ class KafkaProvider implements EventProvider {
       await handle.stop();
       throw error;
     }
-    return handle;
+    return {
+      pause: () => handle.pause(),
+      resume: () => handle.resume(),
+      stop: () => handle.stop().finally(() => this.handles.delete(handle)),
+    };
   }
 
   async stop(): Promise<void> {

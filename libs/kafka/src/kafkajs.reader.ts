@@ -17,6 +17,7 @@ interface Place {
 
 /** While a partition waits for its buffer to drain, a fetch for the others must not keep it waiting for long. */
 const SHORTEST_WAIT = 5;
+const AFTER_ACCIDENT = 1_000;
 const MISSING = 'UNKNOWN_TOPIC_OR_PARTITION';
 
 /**
@@ -77,10 +78,14 @@ export class KafkajsReader implements DriverReader {
     }
     const alarm = new Alarm();
     this.loops.set(leader, alarm);
-    void (leader === -1 ? this.findLeaders(alarm) : this.readFrom(leader, alarm)).finally(() => {
-      if (this.loops.get(leader) === alarm) this.loops.delete(leader);
-      if (!this.closed && this.ledBy(leader).length > 0) this.run(leader);
-    });
+    const work = leader === -1 ? this.findLeaders(alarm) : this.readFrom(leader, alarm);
+    // Neither rejects; but a reader that ended for whatever reason must begin again.
+    void work
+      .catch(() => alarm.sleep(AFTER_ACCIDENT))
+      .finally(() => {
+        if (this.loops.get(leader) === alarm) this.loops.delete(leader);
+        if (!this.closed && this.ledBy(leader).length > 0) this.run(leader);
+      });
   }
 
   private ledBy(leader: number): Place[] {

@@ -9,6 +9,7 @@ export class QueuedRecord implements OutgoingRecord {
   /** Its caller was answered; it is no longer waited for. */
   done = false;
   readonly size: number;
+  readonly time: number;
 
   constructor(
     readonly call: PublishCall,
@@ -16,12 +17,14 @@ export class QueuedRecord implements OutgoingRecord {
     readonly key: string | Uint8Array | undefined,
     readonly value: Uint8Array | null,
     readonly headers: RawHeaders,
-    readonly time: number,
+    time: number,
     readonly place: ((partitions: number) => number) | undefined,
   ) {
     let size = RECORD_OVERHEAD + (value?.length ?? 0) + (key?.length ?? 0);
     for (const name in headers) size += name.length + (headers[name] as HeaderValue).length + 4;
     this.size = size;
+    // A time with a fraction, or none at all, must not be in the way of the messages beside it.
+    this.time = Number.isFinite(time) ? Math.trunc(time) : Date.now();
   }
 }
 

@@ -1,6 +1,6 @@
 import { EventingError } from 'nestjs-eventing';
 import { Alarm } from './backoff.js';
-import type { KafkaDriver, TopicLayout, TopicPlan } from './kafka.driver.js';
+import { DriverError, type KafkaDriver, type TopicLayout, type TopicPlan } from './kafka.driver.js';
 import type { TopicSource } from './producer.topics.js';
 
 /** Kafka's own rule for names of topics. */
@@ -8,6 +8,8 @@ const TOPIC_NAME = /^(?!\.{1,2}$)[a-zA-Z0-9._-]{1,249}$/;
 /** A topic that another process has just made is not known to each broker at once. */
 const LOOKS = 5;
 const LOOK_PAUSE = 200;
+/** Longer than a cluster takes to count a broker that came back. Milliseconds. */
+const UNFENCED = 15_000;
 
 /** Creates the topics that are missing, or under `check` says which and what to do. */
 export class Topology implements TopicSource {
@@ -32,7 +34,7 @@ export class Topology implements TopicSource {
       const missing = await this.missingOf(topics);
       if (missing.length === 0) return;
       if (look > LOOKS) throw this.absent(missing);
-      if (this.mode === 'create' && look === 1) await this.driver.createTopics(missing.map(this.planOf));
+      if (this.mode === 'create' && look === 1) await this.create(missing);
       else await this.alarm.sleep(LOOK_PAUSE);
     }
   }
@@ -43,6 +45,19 @@ export class Topology implements TopicSource {
 
   missing(topic: string): Promise<void> {
     return this.ensure([topic]);
+  }
+
+  private async create(topics: readonly string[]): Promise<void> {
+    for (const end = Date.now() + UNFENCED; ; await this.alarm.sleep(LOOK_PAUSE)) {
+      try {
+        await this.driver.createTopics(topics.map((topic) => this.planOf(topic)));
+        return;
+      } catch (error) {
+        // Also said of a cluster whose brokers have just come back and do not count yet.
+        const early = error instanceof DriverError && error.type === 'INVALID_REPLICATION_FACTOR';
+        if (!early || Date.now() > end) throw error;
+      }
+    }
   }
 
   private async missingOf(topics: readonly string[]): Promise<string[]> {

@@ -40,7 +40,7 @@ export const needs = {
     ({ cluster }) =>
       cluster[name] === undefined ? `the environment offers no ${name}()` : undefined,
   trait:
-    (name: 'windowCountsFromGap' | 'movesSources'): Need =>
+    (name: 'windowCountsFromGap' | 'movesSources' | 'countsCrashes'): Need =>
     ({ environment }) =>
       environment.traits?.[name] === true ? undefined : `the environment does not state the trait ${name}`,
 } as const;

@@ -43,7 +43,7 @@ export function conformance(
 ): ConformanceReport {
   const report = new ConformanceReport(environment.name, options.seed ?? Math.floor(Math.random() * 2 ** 31));
   const chosen = choose(options.only, environment);
-  // eslint-disable-next-line no-console -- what is skipped must be seen whatever the runner shows
+  // What is skipped must be seen, whatever the runner shows.
   const print = options.print ?? ((line: string): void => console.log(line));
   const limit = Math.max(30_000, (environment.patience ?? 10_000) * 10);
   runner.describe(`the ${environment.name} provider keeps its contract`, () => {
@@ -99,7 +99,7 @@ async function attempt(
     await cluster.close();
     throw error;
   }
-  let failure: unknown;
+  let failure: Error | undefined;
   const reason = (one.needs ?? []).map((need) => need(trial)).find((missing) => missing !== undefined);
   try {
     if (reason === undefined) await one.run(trial);
@@ -116,8 +116,8 @@ async function attempt(
 }
 
 /** The error itself, so that the runner shows where it was thrown, with what helps to understand it. */
-function explained(error: unknown, trial: Trial, seed: number): unknown {
-  if (!(error instanceof Error)) return error;
+function explained(thrown: unknown, trial: Trial, seed: number): Error {
+  const error = thrown instanceof Error ? thrown : new Error(String(thrown));
   const log = trial.lastWords();
   error.message += `\nseed ${seed}${log === '' ? '' : `; the last things logged:\n${log}`}`;
   return error;

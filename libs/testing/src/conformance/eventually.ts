@@ -2,11 +2,14 @@
 const PAUSE = 5;
 
 // Taken now, so that a test framework's fake timers do not stop the waiting.
-const later = setTimeout;
+const [later, immediately] = [setTimeout, setImmediate];
 
-/** Resolves after so many milliseconds of real time. */
+/**
+ * Resolves after so many milliseconds of real time, and a turn of the event loop: in a busy process timers follow timers, and
+ * what waits for that turn (sockets, and sends on their way to the provider) would seem not to happen.
+ */
 export function pause(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => later(resolve, milliseconds));
+  return new Promise((resolve) => later(() => immediately(resolve), milliseconds));
 }
 
 /**

@@ -113,8 +113,8 @@ function slowly(trial: Trial): () => Promise<void> | undefined {
 /** Sends to 12 keys all the time, in bursts of four for each: who breaks a key's order has something to break. */
 class Traffic {
   readonly sent: Sample[] = [];
-  #on = true;
-  #running: Promise<void> = Promise.resolve();
+  private on = true;
+  private running: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly trial: Trial,
@@ -122,18 +122,18 @@ class Traffic {
   ) {}
 
   begin(): void {
-    this.#running = this.#run();
+    this.running = this.run();
     // Looked at by end(); a failure before must not count as unhandled.
-    this.#running.catch(() => undefined);
+    this.running.catch(() => undefined);
   }
 
   end(): Promise<void> {
-    this.#on = false;
-    return this.#running;
+    this.on = false;
+    return this.running;
   }
 
-  async #run(): Promise<void> {
-    for (let n = 0; this.#on; n++) {
+  private async run(): Promise<void> {
+    for (let n = 0; this.on; n++) {
       const keys = this.trial.random.shuffled(range(12));
       const round = keys.flatMap((key) => range(4).map((step) => ({ key: `k${key}`, n: n * 4 + step })));
       this.sent.push(...round);

@@ -92,6 +92,18 @@ export const redeliveryCases: readonly ConformanceCase[] = [
     },
   },
   {
+    id: 'crash-loop',
+    title: 'an event that killed its process at each attempt becomes a dead letter and is not tried again',
+    needs: [needs.durable, needs.hook('crash'), needs.trait('countsCrashes')],
+    run: (trial) => crashLoop(trial, 0),
+  },
+  {
+    id: 'crash-loop-bystanders',
+    title: 'events that only waited while another killed their process are not blamed for it, and are handled',
+    needs: [needs.durable, needs.hook('crash'), needs.trait('countsCrashes')],
+    run: (trial) => crashLoop(trial, 5),
+  },
+  {
     id: 'gap-and-crash',
     title: 'nothing is confirmed past a message that is not settled: after a crash it comes back',
     needs: [needs.durable, needs.hook('crash')],
@@ -104,6 +116,38 @@ export const redeliveryCases: readonly ConformanceCase[] = [
     run: (trial) => gap(trial, (port) => trial.stop(port)),
   },
 ];
+
+/** One event kills two processes, with others of its key behind it; its listener allows two attempts. */
+async function crashLoop(trial: Trial, bystanders: number): Promise<void> {
+  const placed = trial.keyedEvent();
+  const heard = trial.journal();
+  const gate = trial.gate();
+  const listener = heard.by('receipts', [placed], { retry: { attempts: 2 } }, ({ body }) =>
+    body.n === 0 ? gate.pass() : undefined,
+  );
+  const sender = await trial.sender([placed]);
+  for (const attempt of [1, 2]) {
+    const victim = await trial.start(`victim-${attempt}`, { listeners: [listener] });
+    const bodies = range(1 + bystanders).map((n) => ({ key: 'a', n }));
+    if (attempt === 1) await sender.sendAll(placed, bodies);
+    await trial.until('it is at work', () => gate.waiting === attempt);
+    await trial.crash(victim);
+  }
+  const last = await trial.start('last', { listeners: [listener] });
+  await trial.until('it is a dead letter', async () => (await last.letters()).length > 0);
+  await sender.send(placed, { key: 'a', n: 1 + bystanders });
+  await trial.until('its lane goes on', () =>
+    heard.of({ instance: last.instance }).some(({ body }) => body.n > bystanders),
+  );
+  const letters = await last.letters();
+  assert.deepEqual(
+    letters.map(({ reason, error, attempts }) => [reason, error.code, attempts]),
+    [['crashed', 'EVT_CRASH_LOOP', 2]],
+  );
+  const handled = heard.calls.map(({ body, envelope }) => [body.n, envelope.attempt]);
+  const rest = range(1 + bystanders).map((n) => [n + 1, 1]);
+  assert.deepEqual(handled, [[0, 1], [0, 2], ...rest]);
+}
 
 /** Settles all but the first of each source, ends the process, and looks at what the next one gets. */
 async function gap(trial: Trial, end: (port: TrialPort) => Promise<void>): Promise<void> {

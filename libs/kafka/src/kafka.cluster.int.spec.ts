@@ -1,0 +1,40 @@
+import { expect, it } from 'vitest';
+import { startOwnKafkaCluster } from '../../../test/brokers/brokers.js';
+import { until } from './kafka.fixture.js';
+import { Load } from './kafka.load.fixture.js';
+import { acceptAll, TestService } from './kafka.process.fixture.js';
+
+it(
+  'loses, repeats and reorders nothing while brokers of a cluster die one after another',
+  { timeout: 300_000 },
+  async ({ skip, onTestFinished }) => {
+    const cluster = await startOwnKafkaCluster();
+    skip(!cluster.available, 'no Kafka cluster');
+    if (!cluster.available) return;
+    onTestFinished(() => cluster.close());
+    const service = new TestService(cluster.access.brokers, 6);
+    onTestFinished(() => service.stop());
+    const topicConfig = { 'min.insync.replicas': '2' };
+    const shop = await service
+      .process({ replicationFactor: 3, topicConfig }, { publishTimeout: 60_000 })
+      .start(service.channel);
+    const group = await shop.subscribe('Receipt', service.channel);
+    const load = new Load(shop, service.channel);
+    for (const node of [0, 1]) {
+      const before = load.stored;
+      await until('it is under load', () => load.stored > before + 1_000, 60_000);
+      await cluster.node(node).kill();
+      const without = load.stored;
+      await until('the others go on', () => load.stored > without + 1_000, 60_000);
+      await cluster.node(node).restart();
+      await cluster.untilLive(3);
+    }
+    await load.end();
+    expect(load.failures).toEqual([]);
+    const reader = await shop.subscribe('Reader', service.channel, acceptAll, { perProcess: true, from: 'earliest' });
+    await until('all are there', () => reader.deliveries.length >= load.sent, 60_000);
+    const { received, sent } = load.orders(reader);
+    expect(received).toEqual(sent);
+    await until('all are handled', () => new Set(group.texts).size > 0 && group.deliveries.length >= load.sent, 60_000);
+  },
+);
