@@ -47,6 +47,19 @@ export const connectionMutants: readonly MutantPlan[] = [
     caught: { readiness: never('it is noticed') },
   },
   {
+    name: 'does not tell that the broker is back',
+    mutate: watching((line) => ({
+      context: (context) => ({
+        ...context,
+        onStatus: (status, cause) => {
+          line.wasAway ||= status === 'disconnected';
+          if (status === 'disconnected' || !line.wasAway) context.onStatus(status, cause);
+        },
+      }),
+    })),
+    caught: { readiness: never('it is ready again') },
+  },
+  {
     name: 'drops what is rejected while the broker is away',
     mutate: watching((line) => {
       const seen = new Set<string>();

@@ -63,6 +63,27 @@ export const deliveryMutants: readonly MutantPlan[] = [
     caught: { 'slow-listener': /came more than once/ },
   },
   {
+    name: 'has each member begin with what comes after it joined',
+    mutate() {
+      const groups = new Groups();
+      const joined = new Map<Subscriber, number>();
+      return {
+        subscribed: (name, subscriber) => {
+          groups.join(name, subscriber);
+          // As if it took its time.
+          joined.set(subscriber, Date.now() + 50);
+        },
+        unsubscribed: groups.leave,
+        deliver: (delivery, subscriber) => {
+          const isFirst = groups.around(subscriber)[0] === subscriber;
+          if (isFirst || delivery.time >= (joined.get(subscriber) ?? Infinity)) subscriber.deliver(delivery);
+          else void delivery.settle({ kind: 'accept' });
+        },
+      };
+    },
+    caught: { 'first-subscription-race': never('all are handled') },
+  },
+  {
     name: 'delivers everything twice',
     mutate: () => ({
       deliver: (delivery, subscriber) => {

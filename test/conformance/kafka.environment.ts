@@ -21,6 +21,7 @@ export function kafkaEnvironment(brokers: () => readonly string[], line?: KafkaL
     traits: {
       countsCrashes: true,
       repeatsBeyondGap: false,
+      repeatsOnMove: false,
       windowCountsFromGap: true,
       movesSources: true,
       ownershipTimeout: SESSION_TIMEOUT,

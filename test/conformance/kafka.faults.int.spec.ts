@@ -1,16 +1,11 @@
-import { afterAll, beforeAll, describe, it, type TestContext } from 'vitest';
-import { conformance, type TestRunner } from 'nestjs-eventing/testing';
+import { afterAll, beforeAll, describe, it } from 'vitest';
+import { conformance, type ConformanceEnvironment } from 'nestjs-eventing/testing';
 import { type KafkaBroker, startOwnKafka, type Unavailable } from '../brokers/brokers.js';
 import { kafkaEnvironment, type KafkaLine } from './kafka.environment.js';
 
 // The cases in which the broker is away, with a broker that really is: `kafka.int.spec.ts` only cuts the network.
 
 let kafka: KafkaBroker | Unavailable | undefined;
-const broker = (): KafkaBroker => {
-  if (kafka?.available !== true) throw new Error('There is no Kafka');
-  return kafka;
-};
-const brokers = (): readonly string[] => broker().access.brokers;
 
 beforeAll(async () => {
   kafka = await startOwnKafka();
@@ -20,30 +15,38 @@ afterAll(async () => {
   if (kafka?.available === true) await kafka.close();
 });
 
-/** Skips each case, with the reason, where there is no broker that may be killed. */
-const runner: TestRunner = {
-  describe,
-  it: (name, body, limit) =>
-    it(
-      name,
-      async (context: TestContext) => {
-        if (kafka?.available !== true) return context.skip(kafka?.reason);
-        await body(context);
-      },
-      limit,
-    ),
-};
-
 describe('killed and restarted', () => {
-  const line: KafkaLine = { disconnect: () => broker().kill(), connect: () => broker().restart() };
-  conformance(runner, kafkaEnvironment(brokers, line), {
-    only: ['readiness', 'reconnect', 'away-at-start', 'dead-letter-while-away', 'stop-while-away'],
-  });
+  const only = ['readiness', 'reconnect', 'away-at-start', 'dead-letter-while-away', 'stop-while-away'];
+  const line = { disconnect: () => broker().kill(), connect: () => broker().restart() };
+  conformance({ describe, it }, environment(line, only), { only });
 });
 
 describe('stopped and continued', () => {
-  const line: KafkaLine = { disconnect: () => broker().suspend(), connect: () => broker().resume() };
-  conformance(runner, kafkaEnvironment(brokers, line), {
-    only: ['readiness', 'reconnect', 'away-too-long', 'publish-timeout', 'stop-while-away'],
-  });
+  const only = ['readiness', 'reconnect', 'away-too-long', 'publish-timeout', 'stop-while-away'];
+  const line = { disconnect: () => broker().suspend(), connect: () => broker().resume() };
+  const exceptions = {
+    readiness: 'a broker that is silent lets requests time out; only a connection that breaks is told',
+  };
+  conformance({ describe, it }, environment(line, only, exceptions), { only });
 });
+
+function broker(): KafkaBroker {
+  if (kafka?.available !== true) throw new Error('There is no Kafka');
+  return kafka;
+}
+
+/** Where there is no broker that may be killed, each case is skipped with the reason. */
+function environment(
+  line: KafkaLine,
+  only: readonly string[],
+  exceptions: Readonly<Record<string, string>> = {},
+): ConformanceEnvironment {
+  return {
+    ...kafkaEnvironment(() => broker().access.brokers, line),
+    get exceptions() {
+      if (kafka?.available !== false) return exceptions;
+      const { reason } = kafka;
+      return Object.fromEntries(only.map((id) => [id, reason]));
+    },
+  };
+}

@@ -7,7 +7,13 @@ export function memoryEnvironment(patience = 10_000): ConformanceEnvironment {
     name: 'memory',
     patience,
     silence: 100,
-    traits: { countsCrashes: true, repeatsBeyondGap: false, windowCountsFromGap: true, movesSources: true },
+    traits: {
+      countsCrashes: true,
+      repeatsBeyondGap: false,
+      repeatsOnMove: false,
+      windowCountsFromGap: true,
+      movesSources: true,
+    },
     exceptions: {
       'crash-loop-bystanders':
         'a crash counts as an attempt for all that the instance had unsettled, for what only waited too',

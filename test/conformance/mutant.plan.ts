@@ -5,6 +5,8 @@ export interface MutantPlan {
   /** What this provider does. */
   readonly name: string;
   readonly mutate: () => Mutation;
+  /** The environment's; longer where a busy machine would hide what is early. @default that of the environment */
+  readonly silence?: number;
   /** By the case's id, what it must say: being red is not enough, it must be red for this. */
   readonly caught: Readonly<Record<string, RegExp | WaitInVain>>;
 }

@@ -27,7 +27,8 @@ describe('the suite notices a provider that', () => {
     const work = async (): Promise<void> => {
       for (let next = left.shift(); next !== undefined; next = left.shift()) {
         const patience = next.says instanceof RegExp ? PATIENCE : SHORT_PATIENCE;
-        const report = await run(mutated(memoryEnvironment(patience), next.mutate), [next.id]);
+        const environment = { ...memoryEnvironment(patience), ...(next.silence && { silence: next.silence }) };
+        const report = await run(mutated(environment, next.mutate), [next.id]);
         ends.set(`${next.name}: ${next.id}`, report.of(next.id));
       }
     };

@@ -34,6 +34,18 @@ export const settlementMutants: readonly MutantPlan[] = [
     caught: { release: /deep.*equal/, drain: never('the rest is handled') },
   },
   {
+    name: 'keeps what is released for a while',
+    mutate: () => ({
+      settle: (settlement, delivery) =>
+        delivery.settle(
+          settlement.kind === 'release'
+            ? { kind: 'defer', notBefore: Date.now() + 60_000, attempt: delivery.attempt }
+            : settlement,
+        ),
+    }),
+    caught: { 'drain-back-off': never('the next gets it'), drain: never('the rest is handled') },
+  },
+  {
     name: 'never confirms what is accepted',
     mutate: () => ({
       settle: (settlement, delivery) => (settlement.kind === 'accept' ? undefined : delivery.settle(settlement)),
@@ -62,6 +74,7 @@ export const settlementMutants: readonly MutantPlan[] = [
   },
   {
     name: 'defers for half the time',
+    silence: 800,
     mutate: () => ({
       settle: (settlement, delivery) => {
         if (settlement.kind !== 'defer') return delivery.settle(settlement);

@@ -54,11 +54,9 @@ export class Fleet {
 
   /** Connected, and in its group. */
   async ready({ name, process, history, log }: Member): Promise<void> {
-    const isReady = (): boolean => {
-      if (process.ended !== undefined) throw new Error(`${name} ${process.ended}`);
-      return history.count('ready') > 0;
-    };
-    await eventually(`${name} is ready`, isReady, START_TIMEOUT, () => tail(log));
+    const isDecided = (): boolean => process.ended !== undefined || history.count('ready') > 0;
+    await eventually(`${name} is ready`, isDecided, START_TIMEOUT, () => tail(log));
+    if (process.ended !== undefined) throw new Error(`${name} ${process.ended}:\n${tail(log)}`);
   }
 
   /** SIGTERM, and it ends by itself, with everything in order. */

@@ -77,6 +77,8 @@ export class Trial {
 
   async leave(member: Member): Promise<void> {
     this.listeners.delete(member);
+    // Before that it does not know yet what SIGTERM means.
+    await this.fleet.ready(member);
     await this.fleet.leave(member);
   }
 

@@ -1,6 +1,7 @@
 import { EventingError, type DeadLetter, type DeadLetterPage, type DeadLetterQuery, type DeadLetterStore } from 'nestjs-eventing'; // prettier-ignore
 import { decodeLetter, encodeLetter } from './dead-letter.codec.js';
 import type { IncomingRecord, KafkaDriver } from './kafka.driver.js';
+import { connectionError } from './kafka.errors.js';
 import type { ProducerQueue } from './producer.queue.js';
 import type { Topology } from './topology.js';
 
@@ -57,10 +58,19 @@ export class DeadLetterTopic implements DeadLetterStore {
   }
 
   async scan(query: DeadLetterQuery): Promise<DeadLetterPage> {
+    const start = this.parse(query.cursor);
+    try {
+      return await this.read(start, query);
+    } catch (error) {
+      throw connectionError(error);
+    }
+  }
+
+  private async read(start: number, query: DeadLetterQuery): Promise<DeadLetterPage> {
     const limit = Math.min(Math.max(1, Math.trunc(query.limit)), LARGEST_PAGE);
     await this.topology.ensure([this.topic]);
     const end = await this.edge('latest');
-    let from = Math.max(this.parse(query.cursor), await this.edge('earliest'));
+    let from = Math.max(start, await this.edge('earliest'));
     // A page may turn out empty because all of its letters were taken away further on; then the next one is looked at.
     while (from < end) {
       const page = await this.page(from, end, limit);

@@ -49,7 +49,7 @@ export class KafkajsMember implements DriverMember {
   private readonly alarm = new Alarm();
   private running: Promise<void> | undefined;
   private stopped = false;
-  /** While joining, commits wait: their generation is about to end. */
+  /** While joining, the connection is busy, and the generation is about to end. */
   private joined = false;
   private rejoin = false;
   private lastHeard = 0;
@@ -69,10 +69,14 @@ export class KafkajsMember implements DriverMember {
   }
 
   async commit(positions: readonly CommittedPosition[]): Promise<void> {
-    const { connection, memberId, generation } = this;
-    if (!this.joined || connection === undefined) {
+    const { memberId, generation } = this;
+    if (memberId === '' || generation < 0) {
       throw new StaleMemberError('REBALANCE_IN_PROGRESS', `${this.membership.group} is being joined`);
     }
+    // A join may take as long as a dead member's session, and until it is answered the broker takes positions of the
+    // generation before. The usual connection is busy with the join.
+    const connection =
+      this.joined && this.connection !== undefined ? this.connection : await this.connect(`${this.lane}/commit`);
     const topics = groupByTopic(positions, ({ partition, offset, metadata }) => ({
       partition,
       offset: String(offset),
@@ -99,6 +103,7 @@ export class KafkajsMember implements DriverMember {
       await within(leaving, LEAVE_TIMEOUT);
     }
     this.joined = false;
+    this.cluster.release(`${this.lane}/commit`);
     this.cluster.release(`${this.lane}/leave`);
     this.cluster.release(this.lane);
     if (this.running !== undefined) await within(this.running, LEAVE_TIMEOUT);

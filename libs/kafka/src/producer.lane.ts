@@ -108,6 +108,14 @@ export class ProducerLane {
     this.batches.splice(this.batches.indexOf(batch), 1, ...halves);
   }
 
+  /** In its place, a batch of those of its records that somebody still waits for. */
+  narrow(batch: LaneBatch): void {
+    const open = batch.records.filter((record) => !record.done);
+    const narrower = new LaneBatch(this.topic, this.partition, open);
+    for (const record of open) record.batch = narrower;
+    this.batches.splice(this.batches.indexOf(batch), 1, narrower);
+  }
+
   /** Drops records at the front that nobody waits for any more. */
   prune(): void {
     while (this.head < this.records.length && (this.records[this.head] as QueuedRecord).done) this.head++;

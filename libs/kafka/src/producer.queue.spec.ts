@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { DriverError, type BatchOutcome, type DriverProducer, type ProducerBatch } from './kafka.driver.js';
 import { HandClock, turn } from './kafka.fixture.js';
 import { ProducerQueue, type ProducerRecord } from './producer.queue.js';
@@ -114,6 +114,26 @@ describe('the producer queue', () => {
     expect(await call).toMatchObject([{ indeterminate: false, error: { code: 'EVT_PUBLISH_TIMEOUT' } }]);
     expect(producer.sent).toEqual([]);
     await queue.close(1_000);
+  });
+
+  it('does not store later, with the rest of its batch, what it said was not stored', async ({ onTestFinished }) => {
+    // Without jitter no try is under way when the time is over: then nobody could say.
+    const jitter = vi.spyOn(Math, 'random').mockReturnValue(0);
+    onTestFinished(() => jitter.mockRestore());
+    const refused: BatchOutcome = { kind: 'again', mayBeStored: false, error: new DriverError('ECONNREFUSED', 'away') };
+    leaders = [-1, -1, -1];
+    const early = queue.publish([record('a')]);
+    await clock.advance(2_000);
+    const late = queue.publish([record('b')]);
+    leaders.fill(1);
+    producer.answer = () => refused;
+    // Both are in one batch that cannot be sent; only the first is over its time.
+    await clock.advance(3_200);
+    expect(await early).toMatchObject([{ indeterminate: false }]);
+    producer.answer = () => STORED;
+    await clock.advance(1_500);
+    expect(await late).toEqual([]);
+    expect(producer.log).toEqual(['b']);
   });
 
   it('finds the one record that is too large and stores the others in order', async () => {

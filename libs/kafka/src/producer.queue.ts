@@ -201,7 +201,13 @@ export class ProducerQueue {
     for (const lane of this.topics.lanes()) {
       lane.prune();
       for (const batch of [...lane.batches]) {
-        if (!batch.sending && batch.records.every((record) => record.done)) this.abandon(lane, batch);
+        if (batch.sending || !batch.records.some((record) => record.done)) continue;
+        if (batch.records.every((record) => record.done)) this.abandon(lane, batch);
+        else if (!batch.mayBeStored) {
+          // Some of its records were reported as not stored: they must not be sent with the rest.
+          lane.narrow(batch);
+          this.producer.abandon(batch);
+        }
       }
     }
     this.topics.prune();

@@ -31,10 +31,12 @@ export class Topology implements TopicSource {
       );
     }
     for (let look = 1; ; look++) {
-      const missing = await this.missingOf(topics);
-      if (missing.length === 0) return;
-      if (look > LOOKS) throw this.absent(missing);
-      if (this.mode === 'create' && look === 1) await this.create(missing);
+      const { absent, leaderless } = await this.lacking(topics);
+      if (absent.length === 0 && leaderless.length === 0) return;
+      // A partition without a leader is no reason to do without the others; who needs it waits for it.
+      if (look > LOOKS && absent.length === 0) return;
+      if (look > LOOKS) throw this.complaint(absent);
+      if (this.mode === 'create' && look === 1 && absent.length > 0) await this.create(absent);
       else await this.alarm.sleep(LOOK_PAUSE);
     }
   }
@@ -60,23 +62,25 @@ export class Topology implements TopicSource {
     }
   }
 
-  private async missingOf(topics: readonly string[]): Promise<string[]> {
+  private async lacking(topics: readonly string[]): Promise<{ absent: string[]; leaderless: string[] }> {
     const layouts = await this.driver.layout(topics, true);
-    return topics.filter((topic) => layouts.get(topic)?.leaders.includes(-1) ?? true);
+    return {
+      absent: topics.filter((topic) => !layouts.has(topic)),
+      leaderless: topics.filter((topic) => layouts.get(topic)?.leaders.includes(-1)),
+    };
   }
 
-  private absent(topics: readonly string[]): EventingError {
-    const names = topics.join(', ');
-    const plan = this.planOf(topics[0] ?? '');
-    const settings = Object.entries(plan.config)
-      .map(([name, value]) => ` --config ${name}=${value}`)
-      .join('');
-    const remedy =
-      this.mode === 'create'
-        ? 'Look at the health of the cluster.'
-        : `Create it, e.g. kafka-topics.sh --create --topic ${plan.topic} --partitions ${plan.partitions}${settings}, ` +
-          "or let this package do so with topology: 'create'.";
-    const what = topics.length === 1 ? `The Kafka topic ${names} is` : `The Kafka topics ${names} are`;
-    return new EventingError('EVT_TOPOLOGY', `${what} missing or without a leader. ${remedy}`);
+  private complaint(absent: readonly string[]): Error {
+    const names = absent.join(', ');
+    // Made, and not yet known to the broker that we asked: waiting mends that.
+    if (this.mode === 'create') return new DriverError('UNKNOWN_TOPIC_OR_PARTITION', `${names} cannot be seen yet`);
+    const { topic, partitions, config } = this.planOf(absent[0] ?? names);
+    const settings = Object.entries(config).map(([name, value]) => ` --config ${name}=${value}`);
+    const what = absent.length === 1 ? `The Kafka topic ${names} is` : `The Kafka topics ${names} are`;
+    return new EventingError(
+      'EVT_TOPOLOGY',
+      `${what} missing. Create it, e.g. kafka-topics.sh --create --topic ${topic} --partitions ${partitions}` +
+        `${settings.join('')}, or let this package do so with topology: 'create'.`,
+    );
   }
 }

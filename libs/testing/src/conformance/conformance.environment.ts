@@ -29,6 +29,8 @@ export interface ConformanceTraits {
   readonly countsCrashes?: boolean;
   /** What was accepted behind a message that was not comes back with it after a crash. @default true */
   readonly repeatsBeyondGap?: boolean;
+  /** What was settled just before its source moved in good order may come again to the new owner. @default true */
+  readonly repeatsOnMove?: boolean;
   /** A log: the window counts from the oldest message not settled, whatever was settled behind it. @default false */
   readonly windowCountsFromGap?: boolean;
   /** Sources move to a process that joins, so that it has a share at once. @default false */
