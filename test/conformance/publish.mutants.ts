@@ -10,7 +10,10 @@ export const publishMutants: readonly MutantPlan[] = [
       let count = 0;
       return { publish: (messages, provider) => provider.publish(messages.filter(() => ++count % 100 !== 0)) };
     },
-    caught: { window: never('all are delivered \\(\\d+ of 3000'), 'key-order': never('all are handled \\(\\d+ of 900') },
+    caught: {
+      window: never('all are delivered \\(\\d+ of 3000'),
+      'key-order': never('all are handled \\(\\d+ of 900'),
+    },
   },
   {
     name: 'stores the messages of a batch in reverse',
