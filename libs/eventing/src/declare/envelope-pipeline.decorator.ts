@@ -12,7 +12,10 @@ export type Next = () => Promise<void>;
  * send, or the attempt.
  */
 export interface EnvelopePipeline {
-  /** Runs before validation and serialization. Return (or await) `next()`. */
+  /**
+   * Runs before validation and serialization. Return (or await) `next()`. The event has its place in the order of its key
+   * already: a pipeline that awaits another send of the same channel and key before `next()` waits for itself.
+   */
   send?(envelope: Envelope, event: EventDescriptor, next: Next): Promise<void>;
   /** Runs after deserialization and validation, around the listener, at each attempt. Return (or await) `next()`. */
   handle?(envelope: Envelope, listener: ListenerDescriptor, next: Next): Promise<void>;

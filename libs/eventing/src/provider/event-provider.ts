@@ -44,7 +44,7 @@ export interface EventProvider {
    * - `perProcess`: each process gets each message, from now on (or from `from`, if it says otherwise), and leaves nothing
    *   behind when it ends.
    * - `durable`: the position (or queue) outlives the process.
-   * - At most `window` messages of one source are delivered and not yet settled. There is no other queue that grows.
+   * - At most `window` messages of one source are delivered and not settled. There is no other queue that grows.
    * - A message that is not settled when its process dies comes back, to this or another member.
    * - A provider with `order` delivers one key's messages in stored order, to one process at a time.
    * - After a lost connection it subscribes again by itself.
@@ -141,7 +141,10 @@ export interface Subscription {
   readonly perProcess: boolean;
   readonly durable: boolean;
   readonly from: StartPosition;
-  /** Greatest number of messages of one source that are delivered and not settled contiguously. */
+  /**
+   * Greatest number of messages of one source that are delivered and not settled. Where a position is written down instead
+   * of single settlements (a log), all that was delivered after the first unsettled one counts.
+   */
   readonly window: number;
   /** Key order must hold over all processes. Providers for which it costs parallelism may relax it when false. */
   readonly ordered: boolean;
