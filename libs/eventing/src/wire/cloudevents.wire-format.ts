@@ -45,7 +45,8 @@ export const cloudEvents: WireFormat = {
         (users ??= new Map()).set(name, text(name, raw));
       // Other names belong to the transport or to software that we do not know: not ours to judge.
     }
-    if (found.datacontenttype !== undefined && isStructured(found.datacontenttype))
+    const media = found.datacontenttype;
+    if (media !== undefined && media !== 'application/json' && isStructured(media))
       return decodeStructured(delivery, users);
     return complete(found, delivery, users, delivery.body);
   },
