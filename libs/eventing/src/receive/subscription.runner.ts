@@ -57,11 +57,6 @@ export class SubscriptionRunner implements Subscriber {
       new Set(listeners.flatMap((listener) => listener.events.map((event) => event.channel))).size > 1;
   }
 
-  /** Deliveries that are not settled. */
-  get open(): number {
-    return this.#open.size;
-  }
-
   deliver(delivery: Delivery): void {
     const { key } = delivery;
     const job = new DeliveryJob(
