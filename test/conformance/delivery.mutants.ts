@@ -119,6 +119,21 @@ export const deliveryMutants: readonly MutantPlan[] = [
     },
   },
   {
+    name: 'counts an attempt for whatever a process had that died',
+    mutate() {
+      const times = new Map<string, number>();
+      return {
+        deliver: (delivery, subscriber) => {
+          const place = `${delivery.source} ${delivery.position}`;
+          const attempt = (times.get(place) ?? 0) + 1;
+          times.set(place, attempt);
+          subscriber.deliver(copyOf(delivery, { attempt }));
+        },
+      };
+    },
+    caught: { 'crash-loop-bystanders': /deep.*equal/ },
+  },
+  {
     name: 'reuses the buffer of a body',
     mutate() {
       const shared = Buffer.alloc(64);

@@ -14,10 +14,6 @@ export function memoryEnvironment(patience = 10_000): ConformanceEnvironment {
       windowCountsFromGap: true,
       movesSources: true,
     },
-    exceptions: {
-      'crash-loop-bystanders':
-        'a crash counts as an attempt for all that the instance had unsettled, for what only waited too',
-    },
     async open() {
       const broker = new MemoryBroker();
       const { faults } = broker;

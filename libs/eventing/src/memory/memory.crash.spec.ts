@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { ACCEPT, FakeSubscriber, message, subscribe, World } from './memory.fixture.js';
 
 describe('faults: crash', () => {
-  it('gives what an instance had to others, in order, one attempt further, and leaves it dead', async () => {
+  it('gives what an instance had to others, in order, the oldest one attempt further, and leaves it dead', async () => {
     const world = new World();
     const [a, b] = [FakeSubscriber.holding(), FakeSubscriber.holding()];
     const statuses: string[] = [];
@@ -16,7 +16,7 @@ describe('faults: crash', () => {
     await subscribe(await world.application('b'), b);
     await world.rest();
     expect(b.texts).toEqual(['1', '3', '4']);
-    expect(b.attempts).toEqual([2, 2, 1]);
+    expect(b.attempts).toEqual([2, 1, 1]);
     expect(a.deliveries).toHaveLength(3);
     expect(a.revocations).toEqual([]);
     await expect(app.publish([message('5')])).rejects.toMatchObject({ code: 'EVT_CONNECTION' });

@@ -111,7 +111,7 @@ export class QueuePartition {
     this.own(this.target);
   }
 
-  /** Its owner is gone. Whoever `crashed` while it had a message spent an attempt on it. */
+  /** Its owner is gone. If it `crashed`, an attempt was spent on the oldest message that it had not settled. */
   abandon(crashed: boolean): void {
     this.epoch++;
     this.takeBack(crashed);
@@ -155,11 +155,12 @@ export class QueuePartition {
     this.wake();
   }
 
+  /** A crash is counted for the head alone, as on Kafka: what is behind it may only have waited. */
   private takeBack(crashed: boolean): void {
     for (let index = this.window.size - 1; index >= 0; index--) {
       const delivery = this.window.at(index);
       if (delivery === undefined || delivery.state === DONE) continue;
-      const lost = crashed && delivery.state === DELIVERED;
+      const lost = crashed && index === 0 && delivery.state === DELIVERED;
       this.waiting.unshift(delivery.again(delivery.attempt + (lost ? 1 : 0)));
     }
     this.window.clear();
