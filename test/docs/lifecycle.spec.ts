@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { expect, it } from 'vitest';
+import { pages } from './pages.js';
 
 it('docs/lifecycle.md names files that are there', async () => {
   const page = await readFile('docs/lifecycle.md', 'utf8');
@@ -18,14 +19,7 @@ it('the way out and the way in have five hops each', async () => {
 });
 
 it('relative links of the documentation lead somewhere', async () => {
-  const pages = [
-    'README.md',
-    'docs/lifecycle.md',
-    'docs/getting-started.md',
-    'docs/writing-a-provider.md',
-    'CONTRIBUTING.md',
-  ];
-  for (const page of pages) {
+  for (const page of await pages()) {
     const folder = page.includes('/') ? page.slice(0, page.lastIndexOf('/')) : '.';
     const text = await readFile(page, 'utf8');
     for (const [, link = ''] of text.matchAll(/\]\((?!https?:|#)([^)#]+)/g))
