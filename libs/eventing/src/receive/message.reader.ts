@@ -3,6 +3,7 @@ import type { Delivery } from '../provider/event-provider.js';
 import type { EventDescriptor } from '../registry/event.descriptor.js';
 import type { EventRegistry } from '../registry/event.registry.js';
 import type { ListenerDescriptor } from '../registry/listener.descriptor.js';
+import type { Validated } from '../wire/body.validator.js';
 import type { DecodedMessage, WireBinding, WireFormat } from '../wire/wire-format.js';
 import { Failure } from './failure.js';
 
@@ -91,23 +92,15 @@ export class MessageReader {
         cause,
       );
     }
-    const settle = (result: Awaited<ReturnType<typeof event.validator>>): object | Failure =>
-      result.problems === undefined
-        ? result.body
-        : Failure.of(
-            'invalid',
-            'EVT_INVALID_BODY',
-            `The body of "${message.name}" is not a valid ${event.type.name}: ${result.problems.join('; ')}. Mend the sender, or the class.`,
-          );
     try {
       const result = event.validator(value);
-      return result instanceof Promise ? result.then(settle, refuse) : settle(result);
+      if (!(result instanceof Promise)) return judged(result, message, event);
+      return result.then(
+        (validated) => judged(validated, message, event),
+        (cause: unknown) => notValidated(message, cause),
+      );
     } catch (cause) {
-      return refuse(cause);
-    }
-    function refuse(cause: unknown): Failure {
-      const text = `The body of "${message.name}" could not be validated: ${brief(cause)}.`;
-      return Failure.of('invalid', 'EVT_INVALID_BODY', text, cause);
+      return notValidated(message, cause);
     }
   }
 
@@ -138,6 +131,17 @@ function failed(
   text: string,
 ): Read {
   return { kind: 'failed', message, failure: Failure.of(reason, code, text) };
+}
+
+function judged(result: Validated, message: DecodedMessage, event: EventDescriptor): object | Failure {
+  if (result.problems === undefined) return result.body;
+  const text = `The body of "${message.name}" is not a valid ${event.type.name}: ${result.problems.join('; ')}. Mend the sender, or the class.`;
+  return Failure.of('invalid', 'EVT_INVALID_BODY', text);
+}
+
+function notValidated(message: DecodedMessage, cause: unknown): Failure {
+  const text = `The body of "${message.name}" could not be validated: ${brief(cause)}.`;
+  return Failure.of('invalid', 'EVT_INVALID_BODY', text, cause);
 }
 
 function undecodable(error: unknown): Failure {

@@ -16,39 +16,49 @@ export function encodeEnvelope(
   binding: WireBinding,
   maxBodyBytes: number,
 ): OutgoingMessage | Promise<OutgoingMessage> {
-  const write = (result: Validated): OutgoingMessage => {
-    if (result.problems !== undefined)
-      throw new EventingError(
-        'EVT_INVALID_EVENT',
-        `${event.type.name} is not valid and was not sent: ${result.problems.join('; ')}.`,
-      );
-    const body = serialize(result.body, event);
-    if (body.byteLength > maxBodyBytes)
-      throw new EventingError(
-        'EVT_BODY_TOO_LARGE',
-        `${event.type.name} takes ${body.byteLength} bytes, ${maxBodyBytes} may travel: send a reference to what is large, or raise maxBodyBytes.`,
-      );
-    checkHeaderBytes(envelope.headers, event.type.name);
-    return {
-      id: envelope.id,
-      channel: event.channel,
-      key: envelope.key,
-      headers: event.wire.encode(envelope, event.serializer.contentType, envelope.headers, binding),
-      body,
-      time: envelope.time,
-      durable: event.durable,
-    };
-  };
   let result: Validated | Promise<Validated>;
   try {
     result = event.validator(envelope.body);
   } catch (cause) {
     throw notValidated(event, cause);
   }
-  if (!(result instanceof Promise)) return write(result);
-  return result.then(write, (cause: unknown) => {
-    throw notValidated(event, cause);
-  });
+  if (!(result instanceof Promise)) return write(result, envelope, event, binding, maxBodyBytes);
+  return result.then(
+    (validated) => write(validated, envelope, event, binding, maxBodyBytes),
+    (cause: unknown) => {
+      throw notValidated(event, cause);
+    },
+  );
+}
+
+function write(
+  result: Validated,
+  envelope: Envelope,
+  event: EventDescriptor,
+  binding: WireBinding,
+  maxBodyBytes: number,
+): OutgoingMessage {
+  if (result.problems !== undefined)
+    throw new EventingError(
+      'EVT_INVALID_EVENT',
+      `${event.type.name} is not valid and was not sent: ${result.problems.join('; ')}.`,
+    );
+  const body = serialize(result.body, event);
+  if (body.byteLength > maxBodyBytes)
+    throw new EventingError(
+      'EVT_BODY_TOO_LARGE',
+      `${event.type.name} takes ${body.byteLength} bytes, ${maxBodyBytes} may travel: send a reference to what is large, or raise maxBodyBytes.`,
+    );
+  checkHeaderBytes(envelope.headers, event.type.name);
+  return {
+    id: envelope.id,
+    channel: event.channel,
+    key: envelope.key,
+    headers: event.wire.encode(envelope, event.serializer.contentType, envelope.headers, binding),
+    body,
+    time: envelope.time,
+    durable: event.durable,
+  };
 }
 
 function notValidated(event: EventDescriptor, cause: unknown): EventingError {

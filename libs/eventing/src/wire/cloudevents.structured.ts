@@ -1,5 +1,5 @@
 import type { Delivery } from '../provider/event-provider.js';
-import { complete, undecodable } from './cloudevents.attributes.js';
+import { type CloudEventAttributes, complete, noAttributes, undecodable } from './cloudevents.attributes.js';
 import { json } from './json.serializer.js';
 import type { DecodedMessage } from './wire-format.js';
 
@@ -17,7 +17,7 @@ export function decodeStructured(delivery: Delivery, headers: Map<string, string
   }
   if (typeof document !== 'object' || document === null) throw undecodable('its CloudEvents document is not an object');
   const { data, data_base64: base64, ...attributes } = document as Record<string, unknown>;
-  const found: Record<string, string> = {};
+  const found: CloudEventAttributes & Record<string, string | undefined> = { ...noAttributes() };
   for (const [name, value] of Object.entries(attributes))
     if (typeof value === 'string' || typeof value === 'number') found[name] = String(value);
   const body = typeof base64 === 'string' ? Buffer.from(base64, 'base64') : Buffer.from(JSON.stringify(data ?? null));

@@ -1,6 +1,6 @@
 import { isHeaderName } from '../envelope/event.headers.js';
 import type { HeaderValue } from '../provider/event-provider.js';
-import { type CloudEventAttributes, complete, undecodable } from './cloudevents.attributes.js';
+import { type CloudEventAttributes, complete, noAttributes, undecodable } from './cloudevents.attributes.js';
 import { decodeStructured, isStructured } from './cloudevents.structured.js';
 import { decodeUtf8 } from './utf8.js';
 import type { WireBinding, WireFormat } from './wire-format.js';
@@ -34,7 +34,7 @@ export const cloudEvents: WireFormat = {
 
   decode(delivery, binding) {
     const p = names(binding);
-    const found: CloudEventAttributes = {};
+    const found = noAttributes();
     let users: Map<string, string> | undefined;
     for (const name in delivery.headers) {
       const raw = delivery.headers[name];
