@@ -4,6 +4,13 @@ export { Event, type EventOptions, type Upcaster } from './declare/event.decorat
 export { EventListener, type ListenerOptions } from './declare/event-listener.decorator.js';
 export { EnvelopePipeline, type Next } from './declare/envelope-pipeline.decorator.js';
 export { EventBody, EventEnvelope, EventHeader } from './declare/event-parameter.decorator.js';
+export {
+  Decide,
+  type ErrorClass,
+  type EventDecision,
+  type EventExceptionContext,
+  EventExceptionHandler,
+} from './declare/event-exception-handler.decorator.js';
 export type { EventClass } from './declare/metadata.js';
 
 export { EventingModule, type EventingAsyncOptions } from './module/eventing.module.js';
@@ -38,4 +45,4 @@ export type { DeadLetter, DeadLetterReason } from './dead-letters/dead-letter.js
 export { DeadLetters, type DeadLetterScan } from './dead-letters/dead-letters.js';
 
 export { type Clock, systemClock, type Timer } from './clock.js';
-export { ERROR_CODES, type ErrorCode, EventingError, RejectEvent } from './errors/eventing.error.js';
+export { ERROR_CODES, type ErrorCode, EventingError, RejectEvent, RetryEvent } from './errors/eventing.error.js';

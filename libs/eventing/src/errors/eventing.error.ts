@@ -28,8 +28,10 @@ export const ERROR_CODES = {
   EVT_LISTENER_WITHOUT_ON: 'an @EventListener() class has no on() method',
   EVT_INVALID_LISTENER_OPTIONS: 'an @EventListener() option cannot be used',
   EVT_DUPLICATE_LISTENER: 'two listeners of one name in one service',
-  EVT_LISTENER_SCOPE: 'a listener or pipeline is not a singleton',
+  EVT_LISTENER_SCOPE: 'a pipeline is not a singleton, or a listener is transient',
   EVT_INVALID_PIPELINE: 'an @EnvelopePipeline() class has neither send() nor handle()',
+  EVT_INVALID_HANDLER: 'an @EventExceptionHandler() class has no handle() method, or is not a singleton',
+  EVT_DUPLICATE_HANDLER: 'two exception handlers of one class of errors',
   EVT_INVALID_OPTIONS: 'an option of EventingModule cannot be used',
   EVT_START_REFUSED: 'several things are wrong; each is listed',
   // abilities
@@ -57,6 +59,8 @@ export const ERROR_CODES = {
   EVT_LISTENER_TIMEOUT: 'a listener did not return in time',
   EVT_CRASH_LOOP: 'the process died at each attempt to handle the event',
   EVT_REJECTED: 'a listener or pipeline refused the event for good',
+  EVT_RETRY_ASKED: 'a listener or exception handler asked for another attempt after a time',
+  EVT_ENHANCER_FAULT: 'a guard, pipe or interceptor did not do its part',
   // providers
   EVT_CONNECTION: 'the broker cannot be reached',
   EVT_AUTHENTICATION: 'the broker refused the credentials',
@@ -77,5 +81,21 @@ export class RejectEvent extends EventingError {
   override readonly name = 'RejectEvent';
   constructor(reason: string, options: ErrorOptions = {}) {
     super('EVT_REJECTED', reason, options);
+  }
+}
+
+/**
+ * Thrown by a listener or a pipeline: try again after this time instead of the listener's own delay. Attempts are counted as ever,
+ * and after the last of them the event is a dead letter with the `cause`.
+ */
+export class RetryEvent extends EventingError {
+  override readonly name = 'RetryEvent';
+  constructor(
+    /** Milliseconds; of no effect unless finite and at least 0. */
+    readonly after: number,
+    options: ErrorOptions = {},
+  ) {
+    const why = options.cause instanceof Error ? `: ${options.cause.message}` : '';
+    super('EVT_RETRY_ASKED', `Another attempt was asked for in ${after} ms${why}`, options);
   }
 }

@@ -1,32 +1,43 @@
 import { Injectable } from '@nestjs/common';
-import { DiscoveryService, MetadataScanner } from '@nestjs/core';
+import { ApplicationConfig, DiscoveryService, MetadataScanner, ModuleRef, ModulesContainer } from '@nestjs/core';
 import type { EnvelopePipeline } from '../declare/envelope-pipeline.decorator.js';
-import type { EventListener } from '../declare/event-listener.decorator.js';
-import type { EventParameter } from '../declare/event-parameter.decorator.js';
+import type { EventExceptionHandler } from '../declare/event-exception-handler.decorator.js';
 import { type ListenerDeclaration, metadata } from '../declare/metadata.js';
-import type { Envelope } from '../envelope/envelope.js';
 import { EventingError } from '../errors/eventing.error.js';
+import type { FoundExceptionHandler } from '../receive/exception.handlers.js';
 import type { EventRegistry } from '../registry/event.registry.js';
 import type { ListenerDefinition } from '../registry/listener.descriptor.js';
 import type { EventingOptions } from '../runtime/eventing.options.js';
 import type { Discovered } from '../runtime/eventing.runtime.js';
+import { ListenerBinder } from './listener.binder.js';
+import { type HostClass, ListenerHost, type Wrapper } from './listener.host.js';
 
-type Wrapper = ReturnType<DiscoveryService['getProviders']>[number];
 type PipelineClass = NonNullable<EventingOptions['pipelines']>[number];
 type Found = { label: string; type: unknown; pipeline: EnvelopePipeline };
 
-/** The only file that touches Nest's discovery: finds listeners and pipelines among the providers and controllers. */
+export interface ExplorerOptions {
+  /** Pipelines whose place matters, outermost first. */
+  readonly pipelines: readonly PipelineClass[];
+  readonly globalEnhancers: boolean;
+}
+
+/** Finds listeners, pipelines and exception handlers among the providers and controllers of an application. */
 @Injectable()
 export class EventExplorer {
   constructor(
     private readonly discovery: DiscoveryService,
     private readonly scanner: MetadataScanner,
+    private readonly modules: ModulesContainer,
+    private readonly root: ModuleRef,
+    private readonly config: ApplicationConfig,
   ) {}
 
-  explore(registry: EventRegistry, order: readonly PipelineClass[]): Discovered {
+  explore(registry: EventRegistry, options: ExplorerOptions): Discovered {
+    const binder = new ListenerBinder(this.modules, this.root, options.globalEnhancers ? this.config : undefined);
     const problems: EventingError[] = [];
     const listeners: ListenerDefinition[] = [];
     const pipelines: Found[] = [];
+    const exceptionHandlers: FoundExceptionHandler[] = [];
     const attempt = (fn: () => void): void => {
       try {
         fn();
@@ -39,14 +50,19 @@ export class EventExplorer {
       const type = typeOf(wrapper);
       if (type === undefined) continue;
       for (const [method, declaration] of this.#declarations(type))
-        attempt(() => listeners.push(listenerOf(wrapper, type, method, declaration, registry)));
+        attempt(() =>
+          listeners.push(listenerOf(new ListenerHost(wrapper, type, method), declaration, registry, binder)),
+        );
       if (metadata.isPipeline(type))
         attempt(() => pipelines.push({ label: type.name, type, pipeline: pipelineOf(wrapper, type) }));
+      const errors = metadata.exceptionHandler(type);
+      if (errors !== undefined)
+        attempt(() => exceptionHandlers.push({ label: type.name, errors, handler: exceptionHandlerOf(wrapper, type) }));
     }
-    return { listeners, pipelines: arrange(pipelines, order, problems), problems };
+    return { listeners, pipelines: arrange(pipelines, options.pipelines, problems), exceptionHandlers, problems };
   }
 
-  #declarations(type: Class): [string | undefined, ListenerDeclaration][] {
+  #declarations(type: HostClass): [string | undefined, ListenerDeclaration][] {
     const found: [string | undefined, ListenerDeclaration][] = [];
     const own = metadata.listener(type);
     if (own !== undefined) found.push([undefined, own]);
@@ -58,12 +74,7 @@ export class EventExplorer {
   }
 }
 
-interface Class {
-  readonly name: string;
-  readonly prototype: object;
-}
-
-function typeOf(wrapper: Wrapper): Class | undefined {
+function typeOf(wrapper: Wrapper): HostClass | undefined {
   if (wrapper.isAlias) return undefined;
   const instance: unknown = wrapper.instance;
   // A factory's metatype is the factory; what it made tells the class.
@@ -75,17 +86,20 @@ function typeOf(wrapper: Wrapper): Class | undefined {
 }
 
 function listenerOf(
-  wrapper: Wrapper,
-  type: Class,
-  method: string | undefined,
+  host: ListenerHost,
   declaration: ListenerDeclaration,
   registry: EventRegistry,
+  binder: ListenerBinder,
 ): ListenerDefinition {
-  const label = method === undefined ? type.name : `${type.name}.${method}`;
-  const called = method ?? 'on';
-  if (typeof (type.prototype as Record<string, unknown>)[called] !== 'function')
+  const { label } = host;
+  if (typeof host.handler !== 'function')
     throw new EventingError('EVT_LISTENER_WITHOUT_ON', `${label} has no on() method: write on(event, envelope).`);
-  const instance = staticInstance(wrapper, label) as Record<string, (...args: unknown[]) => unknown>;
+  const foreign = metadata.parameters(host.type, host.method).find(({ kind }) => kind === 'foreign');
+  if (foreign !== undefined)
+    throw new EventingError(
+      'EVT_INVALID_LISTENER_OPTIONS',
+      `${label}: the decorator of its parameter ${foreign.index} reads a request of another transport: use @EventBody(), @EventHeader() or @EventEnvelope().`,
+    );
   return {
     label,
     events: declaration.events.map((event) => {
@@ -94,43 +108,34 @@ function listenerOf(
       throw new EventingError('EVT_NOT_AN_EVENT', text);
     }),
     options: declaration.options,
-    invoke: invoker(instance, called, metadata.parameters(type.prototype, called)),
+    invoke: binder.bind(host),
   };
 }
 
-function pipelineOf(wrapper: Wrapper, type: Class): EnvelopePipeline {
+function pipelineOf(wrapper: Wrapper, type: HostClass): EnvelopePipeline {
   const { send, handle } = type.prototype as EnvelopePipeline;
   if (typeof send !== 'function' && typeof handle !== 'function')
     throw new EventingError('EVT_INVALID_PIPELINE', `${type.name} has neither send() nor handle(): write one of them.`);
-  return staticInstance(wrapper, type.name);
-}
-
-function staticInstance(wrapper: Wrapper, label: string): object {
-  if (!wrapper.isDependencyTreeStatic() || wrapper.isTransient)
+  if (!isSingleton(wrapper))
     throw new EventingError(
       'EVT_LISTENER_SCOPE',
-      `${label} is not a singleton (it, or something it injects, is request-scoped or transient): make it one, and take per-event data from the envelope.`,
+      `${type.name} is not a singleton (it, or something it injects, is request-scoped or transient): make it one, and take per-event data from the envelope.`,
     );
   return wrapper.instance as object;
 }
 
-function invoker(
-  instance: Record<string, (...args: unknown[]) => unknown>,
-  method: string,
-  parameters: readonly EventParameter[],
-): EventListener['on'] {
-  // Looked up at each call, so that a spy put on the instance later is seen.
-  if (parameters.length === 0) return (event, envelope) => instance[method]?.(event, envelope);
-  const read = (parameter: EventParameter, event: object, envelope: Envelope): unknown => {
-    if (parameter.kind === 'body') return event;
-    return parameter.kind === 'envelope' ? envelope : envelope.headers.get(parameter.name);
+function exceptionHandlerOf(wrapper: Wrapper, type: HostClass): EventExceptionHandler {
+  const refuse = (what: string): never => {
+    throw new EventingError('EVT_INVALID_HANDLER', `${type.name} ${what}.`);
   };
-  return (event, envelope) => {
-    const args: unknown[] = [];
-    for (const parameter of parameters) args[parameter.index] = read(parameter, event, envelope);
-    return instance[method]?.(...args);
-  };
+  if (typeof (type.prototype as Partial<EventExceptionHandler>).handle !== 'function')
+    refuse('has no handle() method: write handle(error, context)');
+  if (!isSingleton(wrapper))
+    refuse('is not a singleton (it, or something it injects, is request-scoped or transient): make it one');
+  return wrapper.instance as EventExceptionHandler;
 }
+
+const isSingleton = (wrapper: Wrapper): boolean => wrapper.isDependencyTreeStatic() && !wrapper.isTransient;
 
 /** Outermost first: those listed as they are listed, then the others, last registered first. */
 function arrange(found: readonly Found[], order: readonly PipelineClass[], problems: EventingError[]): Found[] {

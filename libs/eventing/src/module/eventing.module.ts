@@ -7,9 +7,11 @@ import {
   type ModuleMetadata,
   type OnApplicationBootstrap,
   type OnModuleDestroy,
+  Scope,
 } from '@nestjs/common';
-import { DiscoveryModule, ModulesContainer } from '@nestjs/core';
+import { DiscoveryModule, ModulesContainer, REQUEST } from '@nestjs/core';
 import { DeadLetters } from '../dead-letters/dead-letters.js';
+import { Envelope } from '../envelope/envelope.js';
 import { EventingContext } from '../envelope/eventing.context.js';
 import { EventingError } from '../errors/eventing.error.js';
 import { type EventingOptions, resolveOptions } from '../runtime/eventing.options.js';
@@ -78,9 +80,11 @@ function moduleWith(
         inject: [OPTIONS, EventExplorer],
         useFactory: (given: EventingOptions, explorer: EventExplorer) => {
           const resolved = resolveOptions(given, new Logger('Eventing'));
-          return new EventingRuntime(resolved, (registry) => explorer.explore(registry, resolved.pipelines));
+          return new EventingRuntime(resolved, (registry) => explorer.explore(registry, resolved));
         },
       },
+      // For who is made for one event: request-scoped listeners, and what they inject.
+      { provide: Envelope, scope: Scope.REQUEST, inject: [REQUEST], useFactory: envelopeOf },
       { provide: EventManager, inject: [EventingRuntime], useFactory: (runtime: EventingRuntime) => runtime.events },
       {
         provide: DeadLetters,
@@ -93,6 +97,14 @@ function moduleWith(
         useFactory: (runtime: EventingRuntime) => runtime.context,
       },
     ],
-    exports: [EventManager, DeadLetters, EventingContext, EventingRuntime],
+    exports: [EventManager, DeadLetters, EventingContext, EventingRuntime, Envelope],
   };
+}
+
+function envelopeOf(request: unknown): Envelope {
+  if (request instanceof Envelope) return request;
+  throw new EventingError(
+    'EVT_LISTENER_SCOPE',
+    'An Envelope was injected where no event is handled (an HTTP request, a durable provider): inject it for listeners only.',
+  );
 }

@@ -5,6 +5,7 @@ import type { Composed } from '../pipeline/compose.js';
 import type { ListenerDescriptor } from '../registry/listener.descriptor.js';
 import type { DecodedMessage } from '../wire/wire-format.js';
 import type { DeliveryJob } from './delivery.job.js';
+import type { ExceptionHandlers } from './exception.handlers.js';
 import { Failure } from './failure.js';
 
 /** One call of a listener: a fresh envelope, the pipelines around it, the context that it and all it calls inherit. */
@@ -15,6 +16,8 @@ export class AttemptRunner {
     private readonly pipelines: Composed<Envelope, ListenerDescriptor> | undefined,
     /** Names of headers that what is sent inside carries on. */
     private readonly propagate: readonly string[],
+    /** `undefined` where there are none. */
+    private readonly exceptions?: ExceptionHandlers,
   ) {}
 
   /** `undefined`: done and well. A promise: it is still at it. Never throws. */
@@ -39,18 +42,28 @@ export class AttemptRunner {
       causationId: message.id,
       headers: this.#inherited(message.headers),
     };
+    const { exceptions } = this;
+    if (exceptions !== undefined)
+      return this.context.runAlone(scope, async () => {
+        try {
+          await this.#call(listener, body, envelope);
+        } catch (error) {
+          await exceptions.judge(error, { envelope, listener });
+        }
+      });
     try {
-      const result: unknown = this.context.runAlone(scope, () =>
-        this.pipelines === undefined
-          ? listener.invoke(body, envelope)
-          : this.pipelines(envelope, listener, async () => {
-              await listener.invoke(body, envelope);
-            }),
-      );
+      const result: unknown = this.context.runAlone(scope, () => this.#call(listener, body, envelope));
       return isThenable(result) ? Promise.resolve(result) : undefined;
     } catch (error) {
       return Failure.thrown(error);
     }
+  }
+
+  #call(listener: ListenerDescriptor, body: object, envelope: Envelope): unknown {
+    if (this.pipelines === undefined) return listener.invoke(body, envelope);
+    return this.pipelines(envelope, listener, async () => {
+      await listener.invoke(body, envelope);
+    });
   }
 
   #inherited(headers: ReadonlyMap<string, string> | undefined): ReadonlyMap<string, string> | undefined {

@@ -1,5 +1,5 @@
 import type { DeadLetterReason } from '../dead-letters/dead-letter.js';
-import { type ErrorCode, EventingError, RejectEvent } from '../errors/eventing.error.js';
+import { type ErrorCode, EventingError, RejectEvent, RetryEvent } from '../errors/eventing.error.js';
 
 /** Why an event was not handled, named. */
 export class Failure {
@@ -8,6 +8,8 @@ export class Failure {
     readonly error: Error,
     /** Another attempt would end no otherwise. */
     readonly final: boolean,
+    /** Milliseconds before the next attempt, where the listener asked for them. */
+    readonly after?: number,
   ) {}
 
   /** Something is wrong with the message itself: no listener was called. */
@@ -19,7 +21,10 @@ export class Failure {
   static thrown(value: unknown): Failure {
     const error =
       value instanceof Error ? value : new Error(`A ${typeof value} was thrown: ${textOf(value).slice(0, 500)}`);
-    return error instanceof RejectEvent ? new Failure('rejected', error, true) : new Failure('failed', error, false);
+    if (error instanceof RejectEvent) return new Failure('rejected', error, true);
+    if (!(error instanceof RetryEvent)) return new Failure('failed', error, false);
+    const after = Number.isFinite(error.after) && error.after >= 0 ? error.after : undefined;
+    return new Failure('failed', error.cause instanceof Error ? error.cause : error, false, after);
   }
 
   static timedOut(listener: string, milliseconds: number, cause?: unknown): Failure {

@@ -157,7 +157,8 @@ export class SubscriptionRunner implements Subscriber {
     if (job.state === 'gone') return this.#done(job, true);
     const now = this.options.clock.now();
     job.firstFailedAt ??= now;
-    const delay = failure.final ? undefined : listener.retry.delayAfter(job.attempt);
+    const usual = failure.final ? undefined : listener.retry.delayAfter(job.attempt);
+    const delay = usual === undefined ? undefined : (failure.after ?? usual);
     if (delay === undefined) return this.#reject(job, failure, job.attempt);
     const movable = this.#movable(job, listener, delay);
     if (!movable && now + delay - job.firstFailedAt > LONGEST_HOLD) return this.#reject(job, failure, job.attempt);

@@ -40,6 +40,11 @@ export interface EventingOptions {
     /** Milliseconds for which sends wait for company. @default 0, the end of the turn of the event loop */
     readonly linger?: number;
   };
+  /**
+   * Runs the application's global guards, pipes, interceptors and filters on listeners too. Most are written for HTTP.
+   * @default false
+   */
+  readonly globalEnhancers?: boolean;
   /** Headers that events sent while handling inherit from the event handled, besides the trace. @default none */
   readonly propagate?: readonly string[];
   /** @default the system's */
@@ -53,6 +58,7 @@ export interface ResolvedOptions {
   readonly instance: string;
   readonly providers: ReadonlyMap<string, ProviderFactory>;
   readonly pipelines: NonNullable<EventingOptions['pipelines']>;
+  readonly globalEnhancers: boolean;
   readonly topology: 'create' | 'check';
   readonly start: 'wait' | 'background';
   readonly startTimeout: number;
@@ -82,6 +88,7 @@ export function resolveOptions(options: EventingOptions, logger: ProviderLogger)
     instance: options.instance ?? ownName(),
     providers: new Map(Object.entries({ default: options.provider ?? memory(), ...options.providers })),
     pipelines: options.pipelines ?? [],
+    globalEnhancers: options.globalEnhancers ?? false,
     topology: options.topology ?? 'create',
     start: options.start ?? 'wait',
     startTimeout: options.startTimeout ?? 60_000,

@@ -8,6 +8,7 @@ import { eventRefusals, refusals } from '../provider/ability.check.js';
 import type { SubscriptionHandle } from '../provider/event-provider.js';
 import { ProviderHost } from '../provider/provider.host.js';
 import { AttemptRunner } from '../receive/attempt.runner.js';
+import { ExceptionHandlers, type FoundExceptionHandler } from '../receive/exception.handlers.js';
 import { SubscriptionRunner } from '../receive/subscription.runner.js';
 import type { EventDescriptor } from '../registry/event.descriptor.js';
 import { EventRegistry } from '../registry/event.registry.js';
@@ -23,6 +24,8 @@ export interface Discovered {
   /** Outermost first. */
   readonly pipelines: readonly { readonly label: string; readonly pipeline: EnvelopePipeline }[];
   readonly listeners: readonly ListenerDefinition[];
+  /** @default none */
+  readonly exceptionHandlers?: readonly FoundExceptionHandler[];
   /** What is wrong with what was found; any of it refuses the start. */
   readonly problems: readonly EventingError[];
 }
@@ -45,6 +48,7 @@ export class EventingRuntime {
   readonly #hosts: ReadonlyMap<string, ProviderHost>;
   readonly #hostByEvent = new Map<EventDescriptor, ProviderHost>();
   #found: Discovered | undefined;
+  #exceptions: ExceptionHandlers | undefined;
   #running: Running[] = [];
   #announced: readonly ListenerAnnouncement[] = [];
   #state: 'new' | 'starting' | 'running' | 'stopped' = 'new';
@@ -170,6 +174,7 @@ export class EventingRuntime {
         problems.push(error as EventingError);
       }
     const plans = planSubscriptions(listeners, problems);
+    this.#exceptions = new ExceptionHandlers(found.exceptionHandlers ?? [], this.options.logger, problems);
     for (const event of this.registry.all()) {
       const host = this.#hosts.get(event.provider);
       if (host === undefined) problems.push(this.#unknownProvider(event.provider, event.type.name));
@@ -209,7 +214,8 @@ export class EventingRuntime {
     const pipelines = composed<ListenerDescriptor>(this.#discovered(), 'handle', (pipeline) =>
       pipeline.handle?.bind(pipeline),
     );
-    const attempts = new AttemptRunner(this.context, pipelines, options.propagate);
+    const exceptions = this.#exceptions?.size === 0 ? undefined : this.#exceptions;
+    const attempts = new AttemptRunner(this.context, pipelines, options.propagate, exceptions);
     const runner = new SubscriptionRunner({ ...options, ...plan, provider, registry, attempts });
     const handle = await provider.subscribe(
       {
