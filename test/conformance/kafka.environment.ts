@@ -55,6 +55,8 @@ class KafkaArea implements ConformanceCluster {
       // A broker that is stopped and not dead says nothing: only these tell.
       connectionTimeout: 2_000,
       requestTimeout: 4_000,
+      livenessInterval: 1_000,
+      livenessTimeout: 3_000,
     });
   }
 

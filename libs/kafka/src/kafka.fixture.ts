@@ -28,11 +28,11 @@ export class HandClock implements Clock {
     return { cancel: () => void (this.timers = this.timers.filter((other) => other !== timer)) };
   }
 
-  /** In small steps, each with time for what it sets off. */
-  async advance(ms: number): Promise<void> {
+  /** In small steps, each with time for what it sets off; or in one, as for a process that was suspended. */
+  async advance(ms: number, step = STEP): Promise<void> {
     for (const end = this.time + ms; this.time < end;) {
       await turn();
-      this.time = Math.min(end, this.time + STEP);
+      this.time = Math.min(end, this.time + step);
       const due = this.timers.filter((timer) => timer.at <= this.time).sort((a, b) => a.at - b.at);
       this.timers = this.timers.filter((timer) => !due.includes(timer));
       for (const timer of due) timer.fn();

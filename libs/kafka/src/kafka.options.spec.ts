@@ -12,9 +12,15 @@ describe('the options of kafka()', () => {
 
   it('are checked all at once, naming each fault', () => {
     const wrong = (): unknown =>
-      kafka({ brokers: ['localhost'], partitions: 0, heartbeatInterval: 20_000, fetchWait: Number.NaN });
+      kafka({
+        brokers: ['localhost'],
+        partitions: 0,
+        heartbeatInterval: 20_000,
+        fetchWait: Number.NaN,
+        livenessTimeout: 5,
+      });
     expect(wrong).toThrow(expect.objectContaining({ code: 'EVT_INVALID_OPTIONS' }));
-    for (const name of ['brokers', 'partitions', 'heartbeatInterval', 'fetchWait'])
+    for (const name of ['brokers', 'partitions', 'heartbeatInterval', 'fetchWait', 'livenessTimeout'])
       expect(wrong).toThrow(`\`${name}\``);
     expect(() => kafka({ brokers: [] })).toThrow('`brokers`');
     expect(() => kafka({ brokers: ['a:1'], replicationFactor: 0 })).toThrow('`replicationFactor`');

@@ -77,6 +77,13 @@ export interface KafkaOptions {
   readonly connectionTimeout?: number;
   /** @default 30_000 */
   readonly requestTimeout?: number;
+  /**
+   * Time without an answer after which a broker is asked for a sign of life, where nothing else is asked of it. A broker may be
+   * suspended, or the network swallow everything, without a connection that breaks. @default 3_000
+   */
+  readonly livenessInterval?: number;
+  /** Silence of all brokers, once one was asked, after which the provider reports that it is disconnected. @default 5_000 */
+  readonly livenessTimeout?: number;
   /** How often partitions that were added are looked for. @default 30_000 */
   readonly metadataMaxAge?: number;
 }
@@ -109,6 +116,8 @@ const LIMITS: Readonly<Record<string, readonly [least: number, most: number]>> =
   fetchWait: [1, 30_000],
   connectionTimeout: [50, 600_000],
   requestTimeout: [50, 600_000],
+  livenessInterval: [100, 600_000],
+  livenessTimeout: [100, 600_000],
   metadataMaxAge: [100, DAY],
 };
 
@@ -138,6 +147,8 @@ export function resolveKafkaOptions(options: KafkaOptions): ResolvedKafkaOptions
     readUncommitted: options.readUncommitted ?? false,
     connectionTimeout: options.connectionTimeout ?? 5_000,
     requestTimeout: options.requestTimeout ?? 30_000,
+    livenessInterval: options.livenessInterval ?? 3_000,
+    livenessTimeout: options.livenessTimeout ?? 5_000,
     metadataMaxAge: options.metadataMaxAge ?? 30_000,
   };
   const { brokers } = options;

@@ -45,6 +45,7 @@ class KafkaProvider implements EventProvider {
   private readonly handles = new Set<SubscriptionHandle>();
   private readonly alarm = new Alarm();
   private stopped = false;
+  private started = false;
   /** Undefined until the first attempt. */
   private connected: boolean | undefined;
 
@@ -65,8 +66,8 @@ class KafkaProvider implements EventProvider {
       largestMessage: largestBody(options),
     };
     this.driver = new KafkajsDriver(
-      { options, clientId: options.clientId ?? service, logger: context.logger },
-      { up: () => this.up(), down: (cause) => this.down(cause) },
+      { options, clientId: options.clientId ?? service, logger: context.logger, clock },
+      { up: () => this.back(), down: (cause) => this.down(cause) },
     );
     this.retry = new RetryTopic(`${service}.retry`);
     this.topology = new Topology(this.driver, topology, (topic) => this.planOf(topic));
@@ -89,6 +90,7 @@ class KafkaProvider implements EventProvider {
       try {
         await this.driver.connect();
         await this.topology.ensure(topics);
+        this.started = true;
         this.up();
         return;
       } catch (error) {
@@ -158,6 +160,11 @@ class KafkaProvider implements EventProvider {
       return { topic, partitions: 1, replicationFactor, config };
     }
     return { topic, partitions, replicationFactor, config: topicConfig };
+  }
+
+  /** A broker alone makes no start: its channels have to be there. */
+  private back(): void {
+    if (this.started) this.up();
   }
 
   private up(): void {

@@ -3,6 +3,8 @@ import { parseAddress } from './kafka.options.js';
 import { asDriverError, errorOfCode } from './kafkajs.codes.js';
 import { KafkajsConnection, type ConnectionSettings } from './kafkajs.connection.js';
 import { Alarm, backoff } from './backoff.js';
+import { firstToOpen, type Opening } from './first.to.open.js';
+import { LivenessProbe } from './liveness.probe.js';
 
 interface Address {
   readonly host: string;
@@ -30,6 +32,9 @@ export interface ClusterWatcher {
   down(cause: Error): void;
 }
 
+/** Milliseconds for which one broker is waited for, at most, before the next is tried beside it. */
+const HESITATION = 1_000;
+const CLOSED = 'the client is closed';
 const UNKNOWN_TOPIC = 3;
 const LEADER_NOT_AVAILABLE = 5;
 
@@ -41,7 +46,11 @@ export class KafkajsCluster {
   private readonly nodes = new Map<number, Address>();
   private readonly layouts = new Map<string, KnownLayout>();
   private readonly connections = new Map<string, Promise<KafkajsConnection>>();
+  private readonly opening = new Set<KafkajsConnection>();
   private readonly alarm = new Alarm();
+  private readonly probe: LivenessProbe;
+  /** The one that `control` gave out last. */
+  private usual: KafkajsConnection | undefined;
   private controllerId = -1;
   private closed = false;
   private reconnecting = false;
@@ -49,22 +58,33 @@ export class KafkajsCluster {
   constructor(
     private readonly settings: ConnectionSettings,
     private readonly watcher: ClusterWatcher,
-  ) {}
+  ) {
+    const { clock, options } = settings;
+    const { livenessInterval: interval, livenessTimeout: timeout } = options;
+    this.probe = new LivenessProbe(
+      { clock, interval, timeout },
+      {
+        ask: () => void this.usual?.ping().catch(() => undefined),
+        replace: () => this.usual?.close(),
+        silent: () => watcher.down(new DriverError('NO_ANSWER', `no broker has answered for ${timeout} ms`)),
+        answering: () => watcher.up(),
+      },
+    );
+  }
 
-  /** Any broker, for what each of them can answer. Kept open, and so the first to notice that the cluster is gone. */
+  /**
+   * Any broker, for what each of them can answer, and that at once. Kept open and asked for signs of life, and so the first to
+   * notice that the cluster is gone.
+   */
   async control(): Promise<KafkajsConnection> {
     return this.lease('control', async () => {
-      let failure = new DriverError('BROKER_NOT_AVAILABLE', 'no broker is known');
-      for (const address of this.candidates()) {
-        try {
-          const connection = await this.open(address);
-          connection.onClose = () => void this.reconnect();
-          return connection;
-        } catch (error) {
-          failure = asDriverError(error);
-        }
-      }
-      throw failure;
+      const connection = await this.openAny();
+      connection.onClose = () => void this.reconnect();
+      connection.onAnswer = () => this.probe.answered(true);
+      this.usual = connection;
+      this.probe.answered(true);
+      this.probe.start();
+      return connection;
     });
   }
 
@@ -76,7 +96,9 @@ export class KafkajsCluster {
 
   async controller(): Promise<KafkajsConnection> {
     if (!this.nodes.has(this.controllerId)) await this.metadata([]);
-    return this.nodes.has(this.controllerId) ? this.node(this.controllerId, 'control') : this.control();
+    // Any broker hands it on, or says who else is the controller by now. Not on the connection for quick answers: this one may take its time.
+    const [someone = -1] = this.nodes.keys();
+    return this.node(this.nodes.has(this.controllerId) ? this.controllerId : someone, 'control');
   }
 
   async coordinator(group: string, lane: string): Promise<KafkajsConnection> {
@@ -121,6 +143,8 @@ export class KafkajsCluster {
   close(): void {
     this.closed = true;
     this.alarm.wake();
+    this.probe.stop();
+    for (const connection of this.opening) connection.close();
     for (const connection of this.connections.values()) {
       void connection.then((open) => open.close()).catch(() => undefined);
     }
@@ -147,7 +171,9 @@ export class KafkajsCluster {
       }
       const leaders = new Array<number>(partitionMetadata.length).fill(-1);
       for (const { partitionId, leader } of partitionMetadata) leaders[partitionId] = leader;
-      if (leaders.length > 0) this.layouts.set(topic, { layout: { topic, leaders }, at: Date.now() });
+      // Without a leader it will be different in a moment: known, but not for long.
+      const at = leaders.includes(-1) ? 0 : Date.now();
+      if (leaders.length > 0) this.layouts.set(topic, { layout: { topic, leaders }, at });
     }
     if (failure !== undefined) throw failure;
   }
@@ -161,7 +187,7 @@ export class KafkajsCluster {
       if (this.connections.get(key) === present) this.connections.delete(key);
       else return this.lease(key, open);
     }
-    if (this.closed) throw new DriverError('CONNECTION_CLOSED', 'the client is closed');
+    if (this.closed) throw new DriverError('CONNECTION_CLOSED', CLOSED);
     const opening = open();
     this.connections.set(key, opening);
     try {
@@ -174,12 +200,41 @@ export class KafkajsCluster {
     }
   }
 
-  private async open(address: Address): Promise<KafkajsConnection> {
-    const connection = new KafkajsConnection(address.host, address.port, this.settings);
-    await connection.open();
-    // Somebody got through: the control connection need not wait for its next attempt.
-    if (this.reconnecting) this.alarm.wake();
-    return connection;
+  private open(address: Address): Promise<KafkajsConnection> {
+    return this.begin(address).opened;
+  }
+
+  private begin({ host, port }: Address): Opening<KafkajsConnection> {
+    const connection = new KafkajsConnection(host, port, this.settings);
+    connection.onAnswer = () => this.probe.answered(false);
+    this.opening.add(connection);
+    // Closing fails what is being opened, which must not begin the next.
+    const opening = this.closed ? Promise.reject(new DriverError('CONNECTION_CLOSED', CLOSED)) : connection.open();
+    const opened = opening.then(
+      () => {
+        this.opening.delete(connection);
+        // Somebody got through: the control connection need not wait for its next attempt.
+        if (this.reconnecting) this.alarm.wake();
+        return connection;
+      },
+      (error: unknown) => {
+        this.opening.delete(connection);
+        throw asDriverError(error);
+      },
+    );
+    return { opened, cancel: () => connection.close() };
+  }
+
+  /** Each has been tried by the time at which the cluster would count as silent. */
+  private openAny(): Promise<KafkajsConnection> {
+    const candidates = this.candidates();
+    const { clock, options } = this.settings;
+    const hesitation = Math.min(HESITATION, options.livenessTimeout / 2 / candidates.length);
+    return firstToOpen(
+      candidates.map((address) => () => this.begin(address)),
+      hesitation,
+      clock,
+    );
   }
 
   /** The control connection broke: says so if nobody can be reached, and tries until somebody can. */
@@ -203,7 +258,8 @@ export class KafkajsCluster {
   private candidates(): Address[] {
     const seeds = this.settings.options.brokers.map(parseAddress).filter((address) => address !== undefined);
     const known = [...this.nodes.values()];
-    return [...shuffle(known), ...shuffle(seeds)];
+    const all = [...shuffle(known), ...shuffle(seeds)];
+    return [...new Map(all.map((address) => [`${address.host}:${address.port}`, address])).values()];
   }
 }
 

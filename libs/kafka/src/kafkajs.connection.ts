@@ -2,7 +2,7 @@ import net, { type Socket } from 'node:net';
 import tls, { type ConnectionOptions as TlsOptions } from 'node:tls';
 import Connection from 'kafkajs/src/network/connection.js';
 import protocol, { type Definition, type Protocol } from 'kafkajs/src/protocol/requests/index.js';
-import type { ProviderLogger } from 'nestjs-eventing';
+import type { Clock, ProviderLogger } from 'nestjs-eventing';
 import { DriverError } from './kafka.driver.js';
 import type { ResolvedKafkaOptions, SocketTarget } from './kafka.options.js';
 import { asDriverError } from './kafkajs.codes.js';
@@ -11,6 +11,7 @@ export interface ConnectionSettings {
   readonly options: ResolvedKafkaOptions;
   readonly clientId: string;
   readonly logger: ProviderLogger;
+  readonly clock: Clock;
 }
 
 type Versions = Record<number, { minVersion: number; maxVersion: number }>;
@@ -50,6 +51,8 @@ export class KafkajsConnection {
   private closed = false;
   /** Called once when the socket is gone, whoever closed it. */
   onClose: (() => void) | undefined;
+  /** Called with each answer once it is open, whatever it says. */
+  onAnswer: (() => void) | undefined;
 
   constructor(
     readonly host: string,
@@ -80,7 +83,7 @@ export class KafkajsConnection {
   async open(): Promise<void> {
     try {
       await this.connection.connect();
-      const answer = await this.connection.send(definition('ApiVersions').protocol({ version: 0 })());
+      const answer = await this.connection.send(apiVersions());
       for (const api of (answer as { apiVersions: { apiKey: number; minVersion: number; maxVersion: number }[] })
         .apiVersions) {
         this.versions[api.apiKey] = api;
@@ -125,6 +128,11 @@ export class KafkajsConnection {
     })) as Answer;
   }
 
+  /** The cheapest question there is: it needs no rights, and whoever answers it works. */
+  async ping(): Promise<void> {
+    await this.send(apiVersions());
+  }
+
   /** Breaks the connection; what waits for an answer rejects. */
   close(): void {
     if (this.closed) return;
@@ -139,10 +147,12 @@ export class KafkajsConnection {
       throw new DriverError('CONNECTION_CLOSED', `the connection to ${this.host}:${this.port} is closed`);
     const { decode } = request.response;
     try {
-      return await this.connection.send({
+      const answer = await this.connection.send({
         ...request,
         response: { decode, parse: (decoded) => Promise.resolve(decoded) },
       });
+      this.onAnswer?.();
+      return answer;
     } catch (error) {
       throw asDriverError(error);
     }
@@ -185,6 +195,10 @@ function definition(api: ApiName | 'ApiVersions'): Definition {
   const found = protocol.requests[api];
   if (found === undefined) throw new DriverError('UNSUPPORTED_VERSION', `this version of kafkajs has no ${api}`);
   return found;
+}
+
+function apiVersions(): Protocol {
+  return definition('ApiVersions').protocol({ version: 0 })();
 }
 
 /** kafkajs logs each failed attempt as an error; the room tells of changes instead. Its extras may hold payloads: dropped. */
