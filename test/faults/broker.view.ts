@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { type Admin, Kafka, logLevel } from 'kafkajs';
+import { type Admin, Kafka, type KafkaMessage, logLevel } from 'kafkajs';
 import { eventually } from '../../libs/testing/src/conformance/eventually.js';
-import type { Numbered, Stored } from './history.js';
+import { readCommit } from './commit.record.js';
+import type { Committed, Numbered, Stored } from './history.js';
 
 /** What the broker itself says of a channel and the group that reads it, by a client that is not ours. */
 export class BrokerView {
@@ -37,30 +38,49 @@ export class BrokerView {
 
   /** Reads the whole channel. */
   async stored(): Promise<Stored[]> {
-    const left = new Map([...(await this.ends())].filter(([, end]) => end > 0));
     const stored: Stored[] = [];
-    const consumer = this.client.consumer({ groupId: `reader-${randomUUID()}`, retry: { retries: 8 } });
-    await consumer.connect();
-    try {
-      await consumer.subscribe({ topic: this.channel, fromBeginning: true });
-      await consumer.run({
-        autoCommit: false,
-        eachMessage: ({ partition, message }) => {
-          const { key, number } = JSON.parse(String(message.value)) as Numbered;
-          stored.push({ key, number, partition, offset: Number(message.offset) });
-          if (Number(message.offset) + 1 >= (left.get(partition) ?? 0)) left.delete(partition);
-          return Promise.resolve();
-        },
-      });
-      await eventually('the whole channel is read', () => left.size === 0, 60_000);
-    } finally {
-      await consumer.disconnect();
-    }
+    await this.readAll(this.channel, (partition, { offset, value }) => {
+      const { key, number } = JSON.parse(String(value)) as Numbered;
+      stored.push({ key, number, partition, offset: Number(offset) });
+    });
     return stored.sort((a, b) => a.partition - b.partition || a.offset - b.offset);
+  }
+
+  /** Each position that the group ever committed in the channel, in the order in which the broker took them. */
+  async commits(): Promise<Committed[]> {
+    const commits: Committed[] = [];
+    // A group's commits are in one partition of this topic, so that those of one partition of ours come in their order.
+    await this.readAll('__consumer_offsets', (_, { key, value }) => {
+      const commit = readCommit(key, value);
+      if (commit?.group === this.group && commit.topic === this.channel) commits.push(commit);
+    });
+    return commits;
   }
 
   async close(): Promise<void> {
     await (await this.admin?.catch(() => undefined))?.disconnect();
+  }
+
+  private async readAll(topic: string, take: (partition: number, message: KafkaMessage) => void): Promise<void> {
+    const ends = await this.ask((admin) => admin.fetchTopicOffsets(topic));
+    const open = ends.filter(({ low, high }) => Number(high) > Number(low));
+    const left = new Map(open.map(({ partition, high }) => [partition, Number(high)]));
+    const consumer = this.client.consumer({ groupId: `reader-${randomUUID()}`, retry: { retries: 8 } });
+    await consumer.connect();
+    try {
+      await consumer.subscribe({ topic, fromBeginning: true });
+      await consumer.run({
+        autoCommit: false,
+        eachMessage: ({ partition, message }) => {
+          take(partition, message);
+          if (Number(message.offset) + 1 >= (left.get(partition) ?? 0)) left.delete(partition);
+          return Promise.resolve();
+        },
+      });
+      await eventually(`the whole of ${topic} is read`, () => left.size === 0, 60_000);
+    } finally {
+      await consumer.disconnect();
+    }
   }
 
   /** Rejects while the broker is away; the next question tries anew. */

@@ -1,7 +1,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFile, mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { plant, type PlantedFault } from './planted/planted.faults.js';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 
@@ -14,7 +15,8 @@ export type Role = 'listening' | 'sending';
 export class BuiltWorkers {
   private constructor(private readonly folder: string) {}
 
-  static async build(): Promise<BuiltWorkers> {
+  /** With a fault in what was compiled, the sources are as they were. */
+  static async build(fault?: PlantedFault): Promise<BuiltWorkers> {
     await mkdir(join(ROOT, '.cache'), { recursive: true });
     const folder = await mkdtemp(join(ROOT, '.cache', 'faults-'));
     await copyFile(join(ROOT, 'package.json'), join(folder, 'package.json'));
@@ -29,6 +31,10 @@ export class BuiltWorkers {
     if (code !== 0) {
       await rm(folder, { recursive: true, force: true });
       throw new Error(`The workers do not compile:\n${said}`);
+    }
+    if (fault !== undefined) {
+      const program = join(folder, 'dist', `${fault.file}.js`);
+      await writeFile(program, plant(fault, await readFile(program, 'utf8')));
     }
     return new BuiltWorkers(folder);
   }

@@ -45,6 +45,13 @@ export interface Sighting {
   readonly offset: number;
 }
 
+/** A position that the group wrote down. */
+export interface Committed {
+  readonly partition: number;
+  /** Everything before it was settled. */
+  readonly offset: number;
+}
+
 export interface Fault {
   /** `cut off`: the broker was away. */
   readonly kind: 'killed' | 'stopped' | 'cut off';
@@ -62,6 +69,8 @@ export interface History {
   readonly stored: readonly Stored[];
   readonly handlings: readonly Handling[];
   readonly sightings: readonly Sighting[];
+  /** Each partition's in its order. */
+  readonly commits: readonly Committed[];
   readonly faults: readonly Fault[];
 }
 

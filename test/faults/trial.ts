@@ -20,6 +20,8 @@ export interface TrialSetup {
   readonly seed: number;
   /** Milliseconds. @default 30000 */
   readonly publishTimeout?: number;
+  /** The sender's connections break. @default false */
+  readonly brittle?: boolean;
 }
 
 /** One service under load, with faults that the test brings about, and the judgement in the end. */
@@ -42,12 +44,12 @@ export class Trial {
 
   /** So many listening processes, then one that sends. */
   static async begin(setup: TrialSetup, listeners: number): Promise<Trial> {
-    const { kafka, workers, seed, publishTimeout = 30_000 } = setup;
+    const { kafka, workers, seed, publishTimeout = 30_000, brittle = false } = setup;
     const { brokers } = kafka.access;
     const service = `shop-${randomUUID().slice(0, 8)}`;
     const channel = `${service}.counted`;
     const folder = await ScratchFolder.create('faults');
-    const fleet = new Fleet({ brokers, service, channel, publishTimeout, workers, folder: folder.path });
+    const fleet = new Fleet({ brokers, service, channel, publishTimeout, brittle, workers, folder: folder.path });
     const view = new BrokerView(brokers, channel, `${service}.Counter`);
     const trial = new Trial(kafka, folder, fleet, view, new PositionWatch(view), seed);
     try {
@@ -132,9 +134,17 @@ export class Trial {
     await Promise.all([...this.listeners].map((member) => this.leave(member)));
     await this.watch.stop();
     const stored = await this.view.stored();
+    const commits = await this.view.commits();
     const { faults } = this.fleet;
     const { sightings } = this.watch;
-    const history = { sends: this.fleet.sends(), stored, handlings: this.fleet.handlings(), sightings, faults };
+    const history = {
+      sends: this.fleet.sends(),
+      stored,
+      handlings: this.fleet.handlings(),
+      sightings,
+      commits,
+      faults,
+    };
     return { ...judge(history, limits), said: this.fleet.said() };
   }
 

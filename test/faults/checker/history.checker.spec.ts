@@ -174,11 +174,11 @@ describe('the checker of histories', () => {
   });
 
   it('reports a position that goes back', () => {
-    const sightings = [
-      { at: 1, partition: 0, offset: 5 },
-      { at: 2, partition: 1, offset: 3 },
-      { at: 3, partition: 0, offset: 4 },
+    const commits = [
+      { partition: 0, offset: 5 },
+      { partition: 1, offset: 4 },
+      { partition: 0, offset: 4 },
     ];
-    expect(found({ sightings })).toEqual(['position: partition 0 went back from 5 to 4']);
+    expect(found({ commits })).toEqual(['position: partition 0 went back from 5 to 4']);
   });
 });

@@ -11,6 +11,7 @@ export function history(count: number, changes: Partial<History> = {}): History 
     stored: numbers.map(record),
     handlings: numbers.map((number) => handled(number)),
     sightings: [],
+    commits: [],
     faults: [],
     ...changes,
   };

@@ -1,6 +1,7 @@
 import 'reflect-metadata';
 import { EventingError, EventManager } from 'nestjs-eventing';
 import { SeededRandom } from '../../../libs/testing/src/conformance/seeded.random.js';
+import { BrittleNetwork } from './brittle.network.js';
 import { Counted } from './counted.event.js';
 import { HistoryWriter } from './history.writer.js';
 import { asked, startApplication } from './worker.application.js';
@@ -33,7 +34,8 @@ function sendNext(events: EventManager): void {
   void send.then(() => open.delete(send));
 }
 
-const app = await startApplication([]);
+const network = new BrittleNetwork(random);
+const app = await startApplication([], setup.brittle ? { openSocket: network.open } : {});
 const events = app.get(EventManager);
 const timer = setInterval(() => {
   for (let left = 1 + random.below(BURST * 2 - 1); left > 0; left--) sendNext(events);

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import type { INestApplicationContext, Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { EventingModule } from 'nestjs-eventing';
-import { kafka } from 'nestjs-eventing/kafka';
+import { kafka, type KafkaOptions } from 'nestjs-eventing/kafka';
 import { setup } from './worker.argument.js';
 import { COMMIT_INTERVAL, PARTITIONS, SESSION_TIMEOUT } from './worker.setup.js';
 
@@ -10,7 +10,10 @@ import { COMMIT_INTERVAL, PARTITIONS, SESSION_TIMEOUT } from './worker.setup.js'
 export const asked = once(process, 'SIGTERM').then(() => undefined);
 
 /** A Nest application as a user would write it, on the broker of the test. */
-export async function startApplication(providers: Type[]): Promise<INestApplicationContext> {
+export async function startApplication(
+  providers: Type[],
+  network: Pick<KafkaOptions, 'openSocket'> = {},
+): Promise<INestApplicationContext> {
   const { brokers, service, publishTimeout } = setup;
   class WorkerModule {}
   return NestFactory.createApplicationContext(
@@ -27,6 +30,7 @@ export async function startApplication(providers: Type[]): Promise<INestApplicat
             heartbeatInterval: 500,
             commitInterval: COMMIT_INTERVAL,
             connectionTimeout: 2_000,
+            ...network,
           }),
         }),
       ],

@@ -8,6 +8,8 @@ export interface WorkerSetup {
   readonly seed: number;
   /** Milliseconds. */
   readonly publishTimeout: number;
+  /** The sender's connections break. */
+  readonly brittle: boolean;
 }
 
 /** Milliseconds without a heartbeat after which a process counts as dead. */
