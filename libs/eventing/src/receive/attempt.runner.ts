@@ -53,6 +53,7 @@ export class AttemptRunner {
       });
     try {
       const result: unknown = this.context.runAlone(scope, () => this.#call(listener, body, envelope));
+      if (result instanceof Promise) return result;
       return isThenable(result) ? Promise.resolve(result) : undefined;
     } catch (error) {
       return Failure.thrown(error);

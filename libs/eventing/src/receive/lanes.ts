@@ -5,13 +5,22 @@ export interface LaneJob {
   nextInLane: LaneJob | undefined;
 }
 
+/** Kept for a while when it is idle: keys come back, and making a lane costs more than finding one. */
+interface Lane<J> {
+  /** The job that the next one comes after; `undefined` while the lane is idle. */
+  last: J | undefined;
+}
+
+const FEWEST = 1024;
+
 /**
  * Who runs when: one key in order, different keys side by side, at most `concurrency` executing. A job holds its lane from
  * its turn until `finish`, also while it is `yield`ed (in back-off, waiting for its time) and takes no place.
  */
 export class Lanes<J extends LaneJob> {
-  /** The last job of each lane. */
-  readonly #lanes = new Map<string, J>();
+  readonly #lanes = new Map<string, Lane<J>>();
+  /** How many lanes are known before idle ones are forgotten. */
+  #limit = FEWEST;
   #ready: J[] = [];
   #head = 0;
   #executing = 0;
@@ -29,8 +38,9 @@ export class Lanes<J extends LaneJob> {
   /** Queues a job; runs it, and others, if there is room. */
   add(job: J): void {
     if (job.lane !== undefined) {
-      const last = this.#lanes.get(job.lane);
-      this.#lanes.set(job.lane, job);
+      const lane = this.#lanes.get(job.lane) ?? this.#open(job.lane);
+      const { last } = lane;
+      lane.last = job;
       if (last !== undefined) {
         last.nextInLane = job;
         return;
@@ -38,6 +48,16 @@ export class Lanes<J extends LaneJob> {
     }
     this.#ready.push(job);
     this.#pump();
+  }
+
+  #open(name: string): Lane<J> {
+    const lane: Lane<J> = { last: undefined };
+    this.#lanes.set(name, lane);
+    if (this.#lanes.size > this.#limit) {
+      for (const [known, { last }] of this.#lanes) if (last === undefined && known !== name) this.#lanes.delete(known);
+      this.#limit = Math.max(FEWEST, 2 * this.#lanes.size);
+    }
+    return lane;
   }
 
   /** The executing job gives up its place and keeps its lane. */
@@ -57,9 +77,13 @@ export class Lanes<J extends LaneJob> {
     if (executing) this.#executing--;
     if (job.lane !== undefined) {
       const next = job.nextInLane as J | undefined;
-      if (next === undefined) this.#lanes.delete(job.lane);
-      else this.#ready.push(next);
-      job.nextInLane = undefined;
+      if (next !== undefined) {
+        this.#ready.push(next);
+        job.nextInLane = undefined;
+      } else {
+        const lane = this.#lanes.get(job.lane);
+        if (lane !== undefined) lane.last = undefined;
+      }
     }
     this.#pump();
   }

@@ -26,12 +26,16 @@ export class Settler {
 
   /** Never fails for the caller: a message whose accept is lost comes back. */
   accept(job: DeliveryJob): void {
-    const failed = (error: unknown): void => this.say('warn', job, 'It could not be accepted, and comes back', error);
     try {
-      job.delivery.settle(ACCEPT)?.catch(failed);
+      const accepted = job.delivery.settle(ACCEPT);
+      if (accepted !== undefined) accepted.catch((error: unknown) => this.#notAccepted(job, error));
     } catch (error) {
-      failed(error);
+      this.#notAccepted(job, error);
     }
+  }
+
+  #notAccepted(job: DeliveryJob, error: unknown): void {
+    this.say('warn', job, 'It could not be accepted, and comes back', error);
   }
 
   /** Tries, and tries again until the message is safe in its new place or its job is leaving; then it comes back as it is. */

@@ -108,7 +108,6 @@ const ATTRIBUTES = [
 
 // Header names are spelled once per binding, not once per message. Weak: nothing is kept of a provider that is gone.
 const spelled = new WeakMap<WireBinding, Names>();
-
 function names(binding: WireBinding): Names {
   let known = spelled.get(binding);
   if (known === undefined) {
