@@ -1,7 +1,12 @@
 // The order below is the way of an event: what a user declares, how it leaves, how it arrives, how it ends.
 
 export { Event, type EventOptions, type Upcaster } from './declare/event.decorator.js';
-export { EventListener, type ListenerOptions } from './declare/event-listener.decorator.js';
+export {
+  type BatchEventListener,
+  type BatchOptions,
+  EventListener,
+  type ListenerOptions,
+} from './declare/event-listener.decorator.js';
 export { EnvelopePipeline, type Next } from './declare/envelope-pipeline.decorator.js';
 export { EventBody, EventEnvelope, EventHeader } from './declare/event-parameter.decorator.js';
 export {
@@ -13,7 +18,12 @@ export {
 } from './declare/event-exception-handler.decorator.js';
 export type { EventClass } from './declare/metadata.js';
 
-export { EventingModule, type EventingAsyncOptions } from './module/eventing.module.js';
+export {
+  EVENTING_ASSEMBLY,
+  type EventingAssembly,
+  type EventingAsyncOptions,
+  EventingModule,
+} from './module/eventing.module.js';
 export { type EventingOptions, type ResolvedOptions, resolveOptions } from './runtime/eventing.options.js';
 export { EventingRuntime, type Discovered } from './runtime/eventing.runtime.js';
 export type { ListenerAnnouncement } from './runtime/announcement.js';
@@ -45,4 +55,11 @@ export type { DeadLetter, DeadLetterReason } from './dead-letters/dead-letter.js
 export { DeadLetters, type DeadLetterScan } from './dead-letters/dead-letters.js';
 
 export { type Clock, systemClock, type Timer } from './clock.js';
-export { ERROR_CODES, type ErrorCode, EventingError, RejectEvent, RetryEvent } from './errors/eventing.error.js';
+export {
+  BatchError,
+  ERROR_CODES,
+  type ErrorCode,
+  EventingError,
+  RejectEvent,
+  RetryEvent,
+} from './errors/eventing.error.js';

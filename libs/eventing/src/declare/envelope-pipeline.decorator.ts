@@ -8,7 +8,7 @@ import { metadata } from './metadata.js';
 export type Next = () => Promise<void>;
 
 /**
- * What happens around every send and every delivery of an application. Either method may be left out. A throw fails the
+ * What happens around every send and every delivery of an application. Each method may be left out. A throw fails the
  * send, or the attempt.
  */
 export interface EnvelopePipeline {
@@ -19,6 +19,8 @@ export interface EnvelopePipeline {
   send?(envelope: Envelope, event: EventDescriptor, next: Next): Promise<void>;
   /** Runs after deserialization and validation, around the listener, at each attempt. Return (or await) `next()`. */
   handle?(envelope: Envelope, listener: ListenerDescriptor, next: Next): Promise<void>;
+  /** The same around a listener that takes batches. A pipeline with `handle` needs it where there is such a listener. */
+  handleBatch?(envelopes: readonly Envelope[], listener: ListenerDescriptor, next: Next): Promise<void>;
 }
 
 /**

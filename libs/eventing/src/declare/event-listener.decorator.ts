@@ -4,6 +4,13 @@ import type { StartPosition } from '../provider/event-provider.js';
 import type { RetryOptions } from '../receive/retry.policy.js';
 import { type EventClass, metadata } from './metadata.js';
 
+export interface BatchOptions {
+  /** Events that come together at most, 1 to 10000. @default 100 */
+  readonly size?: number;
+  /** Milliseconds for which the first of a batch waits for company, at most 60000. @default 10 */
+  readonly wait?: number;
+}
+
 export interface ListenerOptions {
   /**
    * Names the subscription: part of queue and group names, so it must not change while events wait there.
@@ -17,10 +24,15 @@ export interface ListenerOptions {
   readonly group?: string;
   /** Every process gets every event, from now on, instead of sharing them. @default false */
   readonly perProcess?: boolean;
-  /** Events handled at one time. A key is never handled twice at one time. @default 16 */
+  /** Events (batches, where it takes them) handled at one time. A key is never handled twice at one time. @default 16; batches 1 */
   readonly concurrency?: number;
-  /** Events taken from one source (a partition, a queue) and not yet settled. @default 256 */
+  /**
+   * Events taken from one source (a partition, a queue) and not yet settled.
+   * @default 256, or twice the size of a batch if that is more
+   */
   readonly window?: number;
+  /** Events come in batches, to `onBatch` (see `BatchEventListener`). @default one by one */
+  readonly batch?: BatchOptions;
   readonly retry?: RetryOptions;
   /**
    * Milliseconds after which an attempt is called failed and its `signal` aborts. @default 60000
@@ -50,6 +62,15 @@ export interface EventListener<T extends object = object> {
    * retry, then dead letter; throw `RejectEvent` for what no retry will mend.
    */
   on(event: T, envelope: Envelope<T>): unknown;
+}
+
+/** A provider that handles events together: `@EventListener(OrderPlaced, { batch: { size: 100 } })`. */
+export interface BatchEventListener<T extends object = object> {
+  /**
+   * Handles events together, those of a key in order; `envelopes` has one for each. When it is done, all are. Throw `BatchError` to
+   * name those that failed: each goes its own way then. After any other throw each event is handled once more, alone.
+   */
+  onBatch(events: readonly T[], envelopes: readonly Envelope<T>[]): unknown;
 }
 
 /**

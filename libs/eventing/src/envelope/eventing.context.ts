@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import type { Envelope } from './envelope.js';
 import type { UnitOfWork } from '../send/unit-of-work.js';
 
 /** What everything inside inherits. */
@@ -29,6 +30,28 @@ export class EventingContext {
   run<R>(scope: ContextScope, fn: () => R): R {
     const around = this.#storage.getStore();
     return this.#storage.run(around === undefined ? scope : { ...around, ...scope }, fn);
+  }
+
+  /**
+   * Runs `fn` as caused by this event: what it sends has the event's correlation id, and the event as its cause. A listener of
+   * single events runs so already; one that takes batches says here which event it is about.
+   */
+  within<R>(envelope: Envelope, fn: () => R): R {
+    return this.run({ correlationId: envelope.correlationId, causationId: envelope.id }, fn);
+  }
+
+  /** The scope in which an event is handled. @param propagate names of headers that what is sent inside carries on */
+  scopeOf(envelope: Envelope, propagate: readonly string[]): ContextScope {
+    const { correlationId, id, headers } = envelope;
+    if (headers.size === 0) return { correlationId, causationId: id };
+    let inherited: Map<string, string> | undefined;
+    for (const name of propagate) {
+      const value = headers.get(name);
+      if (value !== undefined) (inherited ??= new Map()).set(name, value);
+    }
+    return inherited === undefined
+      ? { correlationId, causationId: id }
+      : { correlationId, causationId: id, headers: inherited };
   }
 
   /** Runs `fn` in exactly this scope: nothing leaks in from whoever happened to wake the kernel. */

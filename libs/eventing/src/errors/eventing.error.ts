@@ -29,7 +29,8 @@ export const ERROR_CODES = {
   EVT_INVALID_LISTENER_OPTIONS: 'an @EventListener() option cannot be used',
   EVT_DUPLICATE_LISTENER: 'two listeners of one name in one service',
   EVT_LISTENER_SCOPE: 'a pipeline is not a singleton, or a listener is transient',
-  EVT_INVALID_PIPELINE: 'an @EnvelopePipeline() class has neither send() nor handle()',
+  EVT_INVALID_PIPELINE: 'an @EnvelopePipeline() class has none of its methods',
+  EVT_BATCH_PIPELINE: 'a pipeline handles events, and not the batches that a listener takes',
   EVT_INVALID_HANDLER: 'an @EventExceptionHandler() class has no handle() method, or is not a singleton',
   EVT_DUPLICATE_HANDLER: 'two exception handlers of one class of errors',
   EVT_INVALID_OPTIONS: 'an option of EventingModule cannot be used',
@@ -60,6 +61,8 @@ export const ERROR_CODES = {
   EVT_CRASH_LOOP: 'the process died at each attempt to handle the event',
   EVT_REJECTED: 'a listener or pipeline refused the event for good',
   EVT_RETRY_ASKED: 'a listener or exception handler asked for another attempt after a time',
+  EVT_BATCH_FAILED: 'a batch listener named the events that failed',
+  EVT_BATCH_INDEX: 'a batch listener named an event that is not in its batch',
   EVT_ENHANCER_FAULT: 'a guard, pipe or interceptor did not do its part',
   // providers
   EVT_CONNECTION: 'the broker cannot be reached',
@@ -97,5 +100,16 @@ export class RetryEvent extends EventingError {
   ) {
     const why = options.cause instanceof Error ? `: ${options.cause.message}` : '';
     super('EVT_RETRY_ASKED', `Another attempt was asked for in ${after} ms${why}`, options);
+  }
+}
+
+/**
+ * Thrown by a batch listener: these events of the batch failed, and the others are done. Each is retried alone, or becomes a dead
+ * letter, by its own error. Whatever else is thrown has every event of the batch handled once more, alone.
+ */
+export class BatchError extends EventingError {
+  override readonly name = 'BatchError';
+  constructor(readonly failures: readonly { readonly index: number; readonly error: unknown }[]) {
+    super('EVT_BATCH_FAILED', `${failures.length} events of a batch failed`);
   }
 }

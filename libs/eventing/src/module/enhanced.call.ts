@@ -4,9 +4,11 @@ import { InterceptorsConsumer } from '@nestjs/core/interceptors/interceptors-con
 import { isObservable, lastValueFrom } from 'rxjs';
 import type { Envelope } from '../envelope/envelope.js';
 import { EventingError, RejectEvent } from '../errors/eventing.error.js';
-import type { ListenerDefinition } from '../registry/listener.descriptor.js';
 import type { Argument, Enhancers, Filters } from './enhancer.finder.js';
 import type { ListenerHost } from './listener.host.js';
+
+/** Takes an event and its envelope; of a batch, all of both. */
+export type ListenerCall = (event: object, envelope: object) => unknown;
 
 type Step = (context: ExecutionContext) => unknown;
 type Methods = Record<string, ((...args: unknown[]) => unknown) | undefined>;
@@ -18,7 +20,7 @@ const CONTEXT_TYPE = 'event';
  * Calls a listener with Nest's enhancers around it, in Nest's order: filters, guards, interceptors, pipes. What is not bound
  * is not there; with nothing bound, this is the method.
  */
-export function enhancedCall(host: ListenerHost, instance: object, enhancers: Enhancers): ListenerDefinition['invoke'] {
+export function enhancedCall(host: ListenerHost, instance: object, enhancers: Enhancers): ListenerCall {
   const { label, method } = host;
   // Looked up at each call, so that a spy put on the instance later is seen.
   const methods = instance as Methods;
@@ -137,10 +139,11 @@ async function settled(value: unknown): Promise<unknown> {
 const isSimple = ({ kind, pipes }: Argument): boolean => kind !== 'custom' && pipes.length === 0;
 
 /** Those of this package without pipes: no context is made for them. */
-function simpleArguments(parameters: readonly Argument[], event: object, envelope: Envelope): unknown[] {
+function simpleArguments(parameters: readonly Argument[], event: object, envelope: object): unknown[] {
   const args: unknown[] = [];
   for (const { index, kind, data } of parameters)
-    args[index] = kind === 'body' ? event : kind === 'header' ? envelope.headers.get(data as string) : envelope;
+    args[index] =
+      kind === 'body' ? event : kind === 'header' ? (envelope as Envelope).headers.get(data as string) : envelope;
   return args;
 }
 

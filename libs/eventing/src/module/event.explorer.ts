@@ -9,6 +9,7 @@ import type { EventRegistry } from '../registry/event.registry.js';
 import type { ListenerDefinition } from '../registry/listener.descriptor.js';
 import type { EventingOptions } from '../runtime/eventing.options.js';
 import type { Discovered } from '../runtime/eventing.runtime.js';
+import type { ListenerCall } from './enhanced.call.js';
 import { ListenerBinder } from './listener.binder.js';
 import { type HostClass, ListenerHost, type Wrapper } from './listener.host.js';
 
@@ -51,7 +52,14 @@ export class EventExplorer {
       if (type === undefined) continue;
       for (const [method, declaration] of this.#declarations(type))
         attempt(() =>
-          listeners.push(listenerOf(new ListenerHost(wrapper, type, method), declaration, registry, binder)),
+          listeners.push(
+            listenerOf(
+              new ListenerHost(wrapper, type, method, declaration.options.batch !== undefined),
+              declaration,
+              registry,
+              binder,
+            ),
+          ),
         );
       if (metadata.isPipeline(type))
         attempt(() => pipelines.push({ label: type.name, type, pipeline: pipelineOf(wrapper, type) }));
@@ -93,12 +101,20 @@ function listenerOf(
 ): ListenerDefinition {
   const { label } = host;
   if (typeof host.handler !== 'function')
-    throw new EventingError('EVT_LISTENER_WITHOUT_ON', `${label} has no on() method: write on(event, envelope).`);
+    throw new EventingError(
+      'EVT_LISTENER_WITHOUT_ON',
+      `${label} has no ${host.method}() method: write ${host.takesBatches ? 'onBatch(events, envelopes)' : 'on(event, envelope)'}.`,
+    );
   const foreign = metadata.parameters(host.type, host.method).find(({ kind }) => kind === 'foreign');
   if (foreign !== undefined)
     throw new EventingError(
       'EVT_INVALID_LISTENER_OPTIONS',
       `${label}: the decorator of its parameter ${foreign.index} reads a request of another transport: use @EventBody(), @EventHeader() or @EventEnvelope().`,
+    );
+  if (host.takesBatches && metadata.parameters(host.type, host.method).some(({ kind }) => kind === 'header'))
+    throw new EventingError(
+      'EVT_INVALID_LISTENER_OPTIONS',
+      `${label} takes batches, and each event has headers of its own: take them from the envelopes, not by @EventHeader().`,
     );
   return {
     label,
@@ -108,14 +124,23 @@ function listenerOf(
       throw new EventingError('EVT_NOT_AN_EVENT', text);
     }),
     options: declaration.options,
-    invoke: binder.bind(host),
+    ...calls(host, binder.bind(host)),
   };
 }
 
+function calls(host: ListenerHost, call: ListenerCall): Pick<ListenerDefinition, 'invoke' | 'invokeBatch'> {
+  return host.takesBatches
+    ? { invoke: (event, envelope) => call([event], [envelope]), invokeBatch: call }
+    : { invoke: call };
+}
+
 function pipelineOf(wrapper: Wrapper, type: HostClass): EnvelopePipeline {
-  const { send, handle } = type.prototype as EnvelopePipeline;
-  if (typeof send !== 'function' && typeof handle !== 'function')
-    throw new EventingError('EVT_INVALID_PIPELINE', `${type.name} has neither send() nor handle(): write one of them.`);
+  const { send, handle, handleBatch } = type.prototype as EnvelopePipeline;
+  if (![send, handle, handleBatch].some((method) => typeof method === 'function'))
+    throw new EventingError(
+      'EVT_INVALID_PIPELINE',
+      `${type.name} has neither send() nor handle() nor handleBatch(): write one of them.`,
+    );
   if (!isSingleton(wrapper))
     throw new EventingError(
       'EVT_LISTENER_SCOPE',

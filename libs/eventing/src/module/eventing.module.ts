@@ -14,8 +14,9 @@ import { DeadLetters } from '../dead-letters/dead-letters.js';
 import { Envelope } from '../envelope/envelope.js';
 import { EventingContext } from '../envelope/eventing.context.js';
 import { EventingError } from '../errors/eventing.error.js';
-import { type EventingOptions, resolveOptions } from '../runtime/eventing.options.js';
-import { EventingRuntime } from '../runtime/eventing.runtime.js';
+import type { EventRegistry } from '../registry/event.registry.js';
+import { type EventingOptions, type ResolvedOptions, resolveOptions } from '../runtime/eventing.options.js';
+import { type Discovered, EventingRuntime } from '../runtime/eventing.runtime.js';
 import { EventManager } from '../send/event.manager.js';
 import { EventExplorer } from './event.explorer.js';
 
@@ -25,6 +26,21 @@ export interface EventingAsyncOptions extends Pick<ModuleMetadata, 'imports'> {
 }
 
 const OPTIONS = Symbol('nestjs-eventing:options');
+
+/** How an application's eventing is put together. */
+export interface EventingAssembly {
+  /** Stands between the options as they were given, or made by `forRootAsync`, and their checks. They may be anything still. */
+  options(given: EventingOptions): EventingOptions;
+  runtime(options: ResolvedOptions, discover: (registry: EventRegistry) => Discovered): EventingRuntime;
+}
+
+/** The token of the `EventingAssembly`: for tools that put something in its place, such as `nestjs-eventing/testing`. */
+export const EVENTING_ASSEMBLY = Symbol('nestjs-eventing:assembly');
+
+const ASSEMBLY: EventingAssembly = {
+  options: (given) => given,
+  runtime: (options, discover) => new EventingRuntime(options, discover),
+};
 
 /** Eventing for a Nest application: import it once, in the root module. It is global. */
 @Module({})
@@ -75,12 +91,13 @@ function moduleWith(
     providers: [
       options,
       EventExplorer,
+      { provide: EVENTING_ASSEMBLY, useValue: ASSEMBLY },
       {
         provide: EventingRuntime,
-        inject: [OPTIONS, EventExplorer],
-        useFactory: (given: EventingOptions, explorer: EventExplorer) => {
-          const resolved = resolveOptions(given, new Logger('Eventing'));
-          return new EventingRuntime(resolved, (registry) => explorer.explore(registry, resolved));
+        inject: [OPTIONS, EventExplorer, EVENTING_ASSEMBLY],
+        useFactory: (given: EventingOptions, explorer: EventExplorer, assembly: EventingAssembly) => {
+          const resolved = resolveOptions(assembly.options(given), new Logger('Eventing'));
+          return assembly.runtime(resolved, (registry) => explorer.explore(registry, resolved));
         },
       },
       // For who is made for one event: request-scoped listeners, and what they inject.

@@ -3,11 +3,9 @@ import { ContextIdFactory, type ModuleRef } from '@nestjs/core';
 import { Injector } from '@nestjs/core/injector/injector.js';
 import type { ContextId, InstanceWrapper } from '@nestjs/core/injector/instance-wrapper.js';
 import { REQUEST_CONTEXT_ID } from '@nestjs/core/router/request/request-constants.js';
-import type { Envelope } from '../envelope/envelope.js';
 import { EventingError } from '../errors/eventing.error.js';
-import type { ListenerDefinition } from '../registry/listener.descriptor.js';
 import { EnhancerFinder } from './enhancer.finder.js';
-import { enhancedCall } from './enhanced.call.js';
+import { enhancedCall, type ListenerCall } from './enhanced.call.js';
 import type { ListenerHost } from './listener.host.js';
 
 /** Makes the function that the kernel calls for each event: straight to the instance, or through a scope of its own. */
@@ -27,12 +25,17 @@ export class ListenerBinder {
   }
 
   /** @throws EventingError EVT_LISTENER_SCOPE */
-  bind(host: ListenerHost): ListenerDefinition['invoke'] {
+  bind(host: ListenerHost): ListenerCall {
     const { wrapper } = host;
     if (wrapper.isTransient)
       throw new EventingError(
         'EVT_LISTENER_SCOPE',
         `${host.label} is transient, and nobody injects it: make it a singleton, or request-scoped.`,
+      );
+    if (host.takesBatches && !wrapper.isDependencyTreeStatic())
+      throw new EventingError(
+        'EVT_LISTENER_SCOPE',
+        `${host.label} takes batches and is request-scoped, and a scope is made for one event: make it a singleton.`,
       );
     if (!wrapper.isDependencyTreeStatic() || this.#scopedGlobals().length > 0)
       return (event, envelope) => this.#scoped(host, event, envelope);
@@ -41,7 +44,7 @@ export class ListenerBinder {
   }
 
   /** One scope a delivery, as one a request: the listener, its enhancers and all that they inject are made for this event. */
-  async #scoped(host: ListenerHost, event: object, envelope: Envelope): Promise<unknown> {
+  async #scoped(host: ListenerHost, event: object, envelope: object): Promise<unknown> {
     const contextId = this.#open(envelope);
     for (const wrapper of this.#scopedGlobals())
       if (wrapper.host !== undefined) await this.#load(wrapper, contextId, wrapper.host.injectables);
@@ -59,7 +62,7 @@ export class ListenerBinder {
   }
 
   /** As Nest does for a request; a strategy for durable providers is heard too. */
-  #open(envelope: Envelope): ContextId {
+  #open(envelope: object): ContextId {
     const contextId = ContextIdFactory.getByRequest(envelope);
     Object.defineProperty(envelope, REQUEST_CONTEXT_ID, { value: contextId });
     const request: unknown = contextId.getParent === undefined ? envelope : contextId.payload;

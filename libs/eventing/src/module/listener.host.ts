@@ -16,11 +16,12 @@ export class ListenerHost {
   constructor(
     readonly wrapper: Wrapper,
     readonly type: HostClass,
-    /** `undefined`: the class is the listener, and its method is `on`. */
+    /** `undefined`: the class is the listener, and its method is `on`, or `onBatch`. */
     method: string | undefined,
+    readonly takesBatches: boolean,
   ) {
     this.label = method === undefined ? type.name : `${type.name}.${method}`;
-    this.method = method ?? 'on';
+    this.method = method ?? (takesBatches ? 'onBatch' : 'on');
   }
 
   get id(): string {

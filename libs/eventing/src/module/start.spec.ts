@@ -241,7 +241,7 @@ describe('the start is refused, with a code, the culprit and the remedy', () => 
     class Idle {}
     expect(await refused([Idle])).toMatchObject({
       code: 'EVT_INVALID_PIPELINE',
-      message: 'Idle has neither send() nor handle(): write one of them.',
+      message: 'Idle has neither send() nor handle() nor handleBatch(): write one of them.',
     });
   });
 

@@ -4,6 +4,7 @@ import type { EventingContext } from '../envelope/eventing.context.js';
 import type { Composed } from '../pipeline/compose.js';
 import type { ListenerDescriptor } from '../registry/listener.descriptor.js';
 import type { DecodedMessage } from '../wire/wire-format.js';
+import { type BatchOutcome, batchOutcome } from './batch.outcome.js';
 import type { DeliveryJob } from './delivery.job.js';
 import type { ExceptionHandlers } from './exception.handlers.js';
 import { Failure } from './failure.js';
@@ -18,6 +19,7 @@ export class AttemptRunner {
     private readonly propagate: readonly string[],
     /** `undefined` where there are none. */
     private readonly exceptions?: ExceptionHandlers,
+    private readonly batchPipelines?: Composed<readonly Envelope[], ListenerDescriptor>,
   ) {}
 
   /** `undefined`: done and well. A promise: it is still at it. Never throws. */
@@ -28,20 +30,8 @@ export class AttemptRunner {
     listener: ListenerDescriptor,
   ): Promise<unknown> | Failure | undefined {
     job.abort = new AbortSource();
-    const envelope = new Envelope(
-      message,
-      body,
-      // A copy: what one attempt sets, the next must not find.
-      EventHeaders.of(message.headers === undefined ? undefined : new Map(message.headers)),
-      job.attempt,
-      false,
-      job.abort,
-    );
-    const scope = {
-      correlationId: message.correlationId,
-      causationId: message.id,
-      headers: this.#inherited(message.headers),
-    };
+    const envelope = envelopeOf(message, body, job.attempt, job.abort);
+    const scope = this.context.scopeOf(envelope, this.propagate);
     const { exceptions } = this;
     if (exceptions !== undefined)
       return this.context.runAlone(scope, async () => {
@@ -60,22 +50,62 @@ export class AttemptRunner {
     }
   }
 
+  /** Calls a batch listener with the bodies of these jobs, all of them read. Never rejects. */
+  async runBatch(jobs: readonly DeliveryJob[], listener: ListenerDescriptor): Promise<BatchOutcome> {
+    const abort = new AbortSource();
+    const envelopes = jobs.flatMap((job) => {
+      job.abort = abort;
+      const { message } = job.read ?? {};
+      return message === undefined || job.body === undefined ? [] : [envelopeOf(message, job.body, job.attempt, abort)];
+    });
+    const [only] = envelopes;
+    // What many events cause has no one cause. `EventingContext.within` tells of which it is.
+    const scope = jobs.length === 1 && only !== undefined ? this.context.scopeOf(only, this.propagate) : {};
+    const bodies = envelopes.map(({ body }) => body);
+    try {
+      await this.context.runAlone(scope, async () =>
+        this.batchPipelines === undefined
+          ? listener.invokeBatch(bodies, envelopes)
+          : this.batchPipelines(envelopes, listener, async () => {
+              await listener.invokeBatch(bodies, envelopes);
+            }),
+      );
+      return WELL;
+    } catch (error) {
+      const outcome = batchOutcome(error, listener.label, jobs.length);
+      return outcome.kind === 'unknown' ? outcome : this.#judged(outcome.failures, envelopes, listener);
+    }
+  }
+
+  async #judged(
+    failures: ReadonlyMap<number, unknown>,
+    envelopes: readonly Envelope[],
+    listener: ListenerDescriptor,
+  ): Promise<BatchOutcome> {
+    const { exceptions } = this;
+    if (exceptions === undefined) return { kind: 'known', failures };
+    const left = new Map<number, unknown>();
+    for (const [index, error] of failures) {
+      const envelope = envelopes[index] as Envelope;
+      await exceptions.judge(error, { envelope, listener }).catch((verdict: unknown) => left.set(index, verdict));
+    }
+    return { kind: 'known', failures: left };
+  }
+
   #call(listener: ListenerDescriptor, body: object, envelope: Envelope): unknown {
     if (this.pipelines === undefined) return listener.invoke(body, envelope);
     return this.pipelines(envelope, listener, async () => {
       await listener.invoke(body, envelope);
     });
   }
+}
 
-  #inherited(headers: ReadonlyMap<string, string> | undefined): ReadonlyMap<string, string> | undefined {
-    if (headers === undefined) return undefined;
-    let inherited: Map<string, string> | undefined;
-    for (const name of this.propagate) {
-      const value = headers.get(name);
-      if (value !== undefined) (inherited ??= new Map()).set(name, value);
-    }
-    return inherited;
-  }
+const WELL: BatchOutcome = { kind: 'known', failures: new Map() };
+
+function envelopeOf(message: DecodedMessage, body: object, attempt: number, abort: AbortSource): Envelope {
+  // A copy of the headers: what one attempt sets, the next must not find.
+  const headers = EventHeaders.of(message.headers === undefined ? undefined : new Map(message.headers));
+  return new Envelope(message, body, headers, attempt, false, abort);
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

@@ -1,6 +1,7 @@
 import type { Timer } from '../clock.js';
 import type { AbortSource } from '../envelope/envelope.js';
 import type { Delivery } from '../provider/event-provider.js';
+import type { Batch, BatchJob } from './batch.lanes.js';
 import type { LaneJob } from './lanes.js';
 import type { Read } from './message.reader.js';
 
@@ -12,7 +13,7 @@ import type { Read } from './message.reader.js';
 export type JobState = 'queued' | 'executing' | 'waiting' | 'settling' | 'gone';
 
 /** One delivery from its arrival to its settlement. */
-export class DeliveryJob implements LaneJob {
+export class DeliveryJob implements BatchJob {
   state: JobState = 'queued';
   /** Number of the attempt that runs, or comes next. */
   attempt: number;
@@ -26,6 +27,11 @@ export class DeliveryJob implements LaneJob {
   /** Its source or this process is on the way out: what does not succeed now is dropped unsettled, or handed back. */
   leaving: 'dropped' | 'released' | undefined = undefined;
   abort: AbortSource | undefined = undefined;
+  /** The time for which it holds its lane, milliseconds since 1970; it has no turn before. */
+  heldUntil = 0;
+  batch: Batch | undefined = undefined;
+  /** What a batch listener gets for it: parsed when its turn came. */
+  body: object | undefined = undefined;
   timer: Timer | undefined = undefined;
 
   // Links, kept here so that queueing and tracking allocate nothing.

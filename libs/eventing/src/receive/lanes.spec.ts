@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { seeded } from '../kernel.fixture.js';
-import { type LaneJob, Lanes } from './lanes.js';
+import { type LaneJob, Lanes, Places } from './lanes.js';
 
 class Job implements LaneJob {
   nextInLane: LaneJob | undefined = undefined;
@@ -13,30 +13,31 @@ class Job implements LaneJob {
 /** Lanes whose jobs a test ends by hand. */
 function manual(concurrency: number) {
   const started: Job[] = [];
-  const lanes = new Lanes<Job>(concurrency, (job) => void started.push(job));
+  const places = new Places(concurrency);
+  const lanes = new Lanes<Job>(places, (job) => void started.push(job));
   const add = (lane: string | undefined): Job => {
     const job = new Job(lane, started.length);
     lanes.add(job);
     return job;
   };
-  return { lanes, started, add };
+  return { lanes, places, started, add };
 }
 
 describe('Lanes', () => {
   it('runs a job at once where there is room', () => {
-    const { lanes, started, add } = manual(2);
+    const { places, started, add } = manual(2);
     const job = add('a');
     expect(started).toEqual([job]);
-    expect(lanes.executing).toBe(1);
+    expect(places.taken).toBe(1);
   });
 
   it('runs different lanes, and jobs of none, side by side up to the concurrency', () => {
-    const { lanes, started, add } = manual(3);
+    const { lanes, places, started, add } = manual(3);
     const [a, b, none, other] = [add('a'), add('b'), add(undefined), add(undefined)];
     expect(started).toEqual([a, b, none]);
     lanes.finish(b, true);
     expect(started).toEqual([a, b, none, other]);
-    expect(lanes.executing).toBe(3);
+    expect(places.taken).toBe(3);
   });
 
   it('runs one lane one by one, in the order added', () => {
@@ -81,12 +82,12 @@ describe('Lanes', () => {
   });
 
   it('lets a lane go on when the job that held it is given up while it has no place', () => {
-    const { lanes, started, add } = manual(4);
+    const { lanes, places, started, add } = manual(4);
     const [held, behind] = [add('a'), add('a')];
     lanes.yield();
     lanes.finish(held, false);
     expect(started).toEqual([held, behind]);
-    expect(lanes.executing).toBe(1);
+    expect(places.taken).toBe(1);
   });
 
   it('starts a lane anew when it has run dry', () => {
@@ -98,7 +99,7 @@ describe('Lanes', () => {
 
   it('does not grow the stack when jobs end at once', () => {
     let ran = 0;
-    const lanes = new Lanes<Job>(1, (job) => {
+    const lanes = new Lanes<Job>(new Places(1), (job) => {
       if (++ran < 100_000) lanes.add(new Job('a', ran));
       lanes.finish(job, true);
     });
@@ -120,7 +121,8 @@ describe('Lanes', () => {
       const ended = new Map<string | undefined, number[]>();
       let most = 0;
 
-      const lanes = new Lanes<Job>(concurrency, (job) => {
+      const places = new Places(concurrency);
+      const lanes = new Lanes<Job>(places, (job) => {
         const holder = job.lane === undefined ? job : (holders.get(job.lane) ?? job);
         expect(holder).toBe(job);
         if (job.lane !== undefined) holders.set(job.lane, job);
@@ -158,7 +160,7 @@ describe('Lanes', () => {
           yielded.delete(waiting);
           lanes.again(waiting);
         } else if (waiting !== undefined) end(waiting, false);
-        expect(lanes.executing).toBe(executing.size);
+        expect(places.taken).toBe(executing.size);
       }
       // Lanes end in the order added; jobs without one have no order.
       for (const [lane, numbers] of added)

@@ -13,41 +13,60 @@ interface Lane<J> {
 
 const FEWEST = 1024;
 
+/** Room to execute, which several may share. */
+export class Places {
+  taken = 0;
+  constructor(readonly count: number) {}
+
+  get free(): boolean {
+    return this.taken < this.count;
+  }
+}
+
+/** Who gives jobs their turns, one lane in order. */
+export interface Turns<J> {
+  /** Queues a job; runs it, and others, if there is room. */
+  add(job: J): void;
+  /** The executing job gives up its place and keeps its lane. */
+  yield(job: J): void;
+  /** As `yield`, for one that wants to execute again. False: others of its lane come first, and then it gets its turn. */
+  hold(job: J): boolean;
+  /** A job that was held wants to execute again. It queues behind those that are ready. */
+  again(job: J): void;
+  /** The job is done: its lane goes on. `executing` tells whether it had a place to give back. */
+  finish(job: J, executing: boolean): void;
+}
+
 /**
  * Who runs when: one key in order, different keys side by side, at most `concurrency` executing. A job holds its lane from
  * its turn until `finish`, also while it is `yield`ed (in back-off, waiting for its time) and takes no place.
  */
-export class Lanes<J extends LaneJob> {
+export class Lanes<J extends LaneJob> implements Turns<J> {
   readonly #lanes = new Map<string, Lane<J>>();
   /** How many lanes are known before idle ones are forgotten. */
   #limit = FEWEST;
   #ready: J[] = [];
   #head = 0;
-  #executing = 0;
   #pumping = false;
 
   constructor(
-    private readonly concurrency: number,
+    private readonly places: Places,
     private readonly execute: (job: J) => void,
   ) {}
 
-  get executing(): number {
-    return this.#executing;
+  add(job: J): void {
+    if (job.lane !== undefined && this.#standsBehind(job, job.lane)) return;
+    this.#ready.push(job);
+    this.pump();
   }
 
-  /** Queues a job; runs it, and others, if there is room. */
-  add(job: J): void {
-    if (job.lane !== undefined) {
-      const lane = this.#lanes.get(job.lane) ?? this.#open(job.lane);
-      const { last } = lane;
-      lane.last = job;
-      if (last !== undefined) {
-        last.nextInLane = job;
-        return;
-      }
-    }
-    this.#ready.push(job);
-    this.#pump();
+  #standsBehind(job: J, name: string): boolean {
+    const lane = this.#lanes.get(name) ?? this.#open(name);
+    const { last } = lane;
+    lane.last = job;
+    if (last === undefined) return false;
+    last.nextInLane = job;
+    return true;
   }
 
   #open(name: string): Lane<J> {
@@ -60,21 +79,29 @@ export class Lanes<J extends LaneJob> {
     return lane;
   }
 
-  /** The executing job gives up its place and keeps its lane. */
   yield(): void {
-    this.#executing--;
-    this.#pump();
+    this.places.taken--;
+    this.pump();
   }
 
-  /** A yielded job wants to execute again. It queues behind those that are ready. */
+  hold(): boolean {
+    this.yield();
+    return true;
+  }
+
   again(job: J): void {
     this.#ready.push(job);
-    this.#pump();
+    this.pump();
   }
 
-  /** The job is done: its lane goes on. `executing` tells whether it had a place to give back. */
+  /** Takes over a job that had its turn elsewhere: it holds its lane without a place. False: it stands behind others. */
+  adopt(job: J): boolean {
+    if (job.lane === undefined) return true;
+    return !this.#standsBehind(job, job.lane);
+  }
+
   finish(job: J, executing: boolean): void {
-    if (executing) this.#executing--;
+    if (executing) this.places.taken--;
     if (job.lane !== undefined) {
       const next = job.nextInLane as J | undefined;
       if (next !== undefined) {
@@ -85,14 +112,14 @@ export class Lanes<J extends LaneJob> {
         if (lane !== undefined) lane.last = undefined;
       }
     }
-    this.#pump();
+    this.pump();
   }
 
-  // A loop with a guard, not recursion: a listener that returns at once would otherwise grow the stack by each event.
-  #pump(): void {
+  /** Runs what is ready, as far as there is room. A loop with a guard: a listener that returns at once must not grow the stack. */
+  pump(): void {
     if (this.#pumping) return;
     this.#pumping = true;
-    while (this.#executing < this.concurrency && this.#head < this.#ready.length) {
+    while (this.places.free && this.#head < this.#ready.length) {
       const job = this.#ready[this.#head++] as J;
       if (this.#head === this.#ready.length) {
         this.#ready = [];
@@ -101,7 +128,7 @@ export class Lanes<J extends LaneJob> {
         this.#ready = this.#ready.slice(this.#head);
         this.#head = 0;
       }
-      this.#executing++;
+      this.places.taken++;
       this.execute(job);
     }
     this.#pumping = false;

@@ -4,9 +4,10 @@ import type { Delivery, EventProvider, ProviderLogger, Settlement, Subscriber } 
 import type { EventRegistry } from '../registry/event.registry.js';
 import type { ListenerDescriptor } from '../registry/listener.descriptor.js';
 import type { AttemptRunner } from './attempt.runner.js';
+import { BatchLanes } from './batch.lanes.js';
 import { DeliveryJob } from './delivery.job.js';
 import { Failure } from './failure.js';
-import { Lanes } from './lanes.js';
+import { Lanes, Places, type Turns } from './lanes.js';
 import { MessageReader } from './message.reader.js';
 import { OpenJobs } from './open.jobs.js';
 import { LONGEST_HOLD } from './retry.policy.js';
@@ -37,7 +38,9 @@ export interface RunnerOptions {
  */
 export class SubscriptionRunner implements Subscriber {
   readonly #open: OpenJobs;
-  readonly #lanes: Lanes<DeliveryJob>;
+  readonly #lanes: Turns<DeliveryJob>;
+  /** Where the listener takes batches: the lanes again. */
+  readonly #batches: BatchLanes<DeliveryJob> | undefined;
   readonly #watch: TimeoutWatch<DeliveryJob>;
   readonly #reader: MessageReader;
   readonly #settler: Settler;
@@ -49,7 +52,14 @@ export class SubscriptionRunner implements Subscriber {
   constructor(private readonly options: RunnerOptions) {
     const { listeners, clock } = options;
     this.#open = new OpenJobs(clock);
-    this.#lanes = new Lanes(Math.max(...listeners.map((listener) => listener.concurrency)), (job) => this.#turn(job));
+    const concurrency = Math.max(...listeners.map((listener) => listener.concurrency));
+    const turn = (job: DeliveryJob): void => this.#turn(job);
+    const [first] = listeners;
+    if (first?.batch !== undefined) {
+      const run = (jobs: readonly DeliveryJob[]): void => this.#runTogether(jobs, first);
+      this.#batches = new BatchLanes({ ...first.batch, concurrency, clock, turn, run });
+    }
+    this.#lanes = this.#batches ?? new Lanes(new Places(concurrency), turn);
     this.#watch = new TimeoutWatch(clock, this.#open, (job) => this.#late(job));
     this.#reader = new MessageReader(options.registry, listeners, options.provider.binding, options.maxBodyBytes);
     this.#settler = new Settler(options);
@@ -91,7 +101,7 @@ export class SubscriptionRunner implements Subscriber {
       return this.#accept(job);
     }
     const { message, listener, event } = read;
-    const due = Math.max(message.notBefore ?? 0, delivery.notBefore ?? 0);
+    const due = Math.max(message.notBefore ?? 0, delivery.notBefore ?? 0, job.heldUntil);
     if (due > 0 && due > this.options.clock.now()) return this.#wait(job, listener, due);
     if (message.expiresAt !== undefined && message.expiresAt <= this.options.clock.now())
       return this.#reject(job, Failure.expired(message.name, message.expiresAt), job.attempt - 1);
@@ -106,14 +116,18 @@ export class SubscriptionRunner implements Subscriber {
     if (job.state === 'gone' || job.read?.kind !== 'wanted') return this.#done(job, true);
     if (body instanceof Failure) return this.#reject(job, body, 0);
     if (job.leaving !== undefined) return this.#leave(job);
+    if (listener.batch !== undefined) {
+      job.body = body;
+      if (job.batch === undefined) this.#runTogether([job], listener);
+      else job.batch.join(job);
+      return;
+    }
     if (listener.guarantee === 'at-most-once') this.#settler.accept(job);
     const run = ++job.run;
     const outcome = this.options.attempts.run(job, job.read.message, body, listener);
     if (outcome === undefined) return this.#accept(job);
     if (outcome instanceof Failure) return this.#failed(job, listener, outcome);
-    job.timedOut = false;
-    job.deadline = this.options.clock.now() + listener.timeout;
-    this.#watch.expect(job.deadline);
+    this.#expect(job, listener);
     outcome.then(
       () => {
         if (job.run === run) this.#accept(job);
@@ -126,6 +140,46 @@ export class SubscriptionRunner implements Subscriber {
         this.#failed(job, listener, failure);
       },
     );
+  }
+
+  /** A batch, all of whose events are read; or one event of a batch listener, alone. */
+  #runTogether(jobs: readonly DeliveryJob[], listener: ListenerDescriptor): void {
+    const runs = jobs.map((job) => {
+      if (listener.guarantee === 'at-most-once') this.#settler.accept(job);
+      this.#expect(job, listener);
+      return ++job.run;
+    });
+    void this.options.attempts.runBatch(jobs, listener).then((outcome) => {
+      const open = jobs.filter((job, index) => job.run === runs[index]);
+      if (outcome.kind === 'unknown' && open[0] !== undefined && listener.guarantee !== 'at-most-once') {
+        const text = `${listener.label} failed at a batch of ${jobs.length}; each of its events is handled alone. The first`;
+        this.#settler.say('warn', open[0], text, outcome.error);
+      }
+      for (const [index, job] of jobs.entries()) {
+        if (job.run !== runs[index]) continue;
+        if (outcome.kind === 'known' && !outcome.failures.has(index)) this.#accept(job);
+        else if (outcome.kind === 'unknown' && listener.guarantee !== 'at-most-once') this.#alone(job);
+        else {
+          const error = outcome.kind === 'known' ? outcome.failures.get(index) : outcome.error;
+          const { timeout, label } = listener;
+          this.#failed(job, listener, job.timedOut ? Failure.timedOut(label, timeout, error) : Failure.thrown(error));
+        }
+      }
+    });
+  }
+
+  #alone(job: DeliveryJob): void {
+    job.deadline = 0;
+    if (job.state === 'gone') return this.#done(job, true);
+    if (job.leaving !== undefined) return this.#leave(job);
+    job.state = 'queued';
+    this.#batches?.alone(job);
+  }
+
+  #expect(job: DeliveryJob, listener: ListenerDescriptor): void {
+    job.timedOut = false;
+    job.deadline = this.options.clock.now() + listener.timeout;
+    this.#watch.expect(job.deadline);
   }
 
   /** The first time, the listener is told to stop and keeps its lane; the second time it is given up. */
@@ -181,14 +235,18 @@ export class SubscriptionRunner implements Subscriber {
 
   #hold(job: DeliveryJob, until: number): void {
     const { clock } = this.options;
+    job.heldUntil = until;
     job.state = 'waiting';
+    if (!this.#lanes.hold(job)) {
+      job.state = 'queued';
+      return;
+    }
     const again = (): void => {
       job.timer = undefined;
       job.state = 'queued';
       this.#lanes.again(job);
     };
     job.timer = clock.setTimeout(again, Math.max(0, until - clock.now()), true);
-    this.#lanes.yield();
   }
 
   #movable(job: DeliveryJob, listener: ListenerDescriptor, delay: number): boolean {
@@ -204,7 +262,7 @@ export class SubscriptionRunner implements Subscriber {
   /** Its lane waits until it is safe in its new place; its room to execute is free at once. */
   #move(job: DeliveryJob, settlement: Settlement): void {
     job.state = 'settling';
-    this.#lanes.yield();
+    this.#lanes.yield(job);
     this.#settler.move(job, settlement, () => this.#done(job, false));
   }
 

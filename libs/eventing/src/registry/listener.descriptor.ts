@@ -1,4 +1,9 @@
-import type { EventListener, ListenerOptions } from '../declare/event-listener.decorator.js';
+import type {
+  BatchEventListener,
+  BatchOptions,
+  EventListener,
+  ListenerOptions,
+} from '../declare/event-listener.decorator.js';
 import type { Envelope } from '../envelope/envelope.js';
 import type { StartPosition } from '../provider/event-provider.js';
 import type { RetryPolicy } from '../receive/retry.policy.js';
@@ -12,6 +17,8 @@ export interface ListenerDefinition {
   readonly options: ListenerOptions;
   /** Calls it. Same contract as `EventListener.on`. */
   readonly invoke: EventListener['on'];
+  /** The same for one whose options ask for batches, as `BatchEventListener.onBatch`. */
+  readonly invokeBatch?: BatchEventListener['onBatch'];
 }
 
 /** A listener with every option resolved. */
@@ -32,5 +39,10 @@ export interface ListenerDescriptor {
   readonly guarantee: 'at-least-once' | 'at-most-once' | 'exactly-once';
   readonly order: 'none' | 'process' | 'cluster';
   readonly unknown: 'skip' | 'dead-letter' | undefined;
+  /** `undefined`: one by one. */
+  readonly batch: Required<BatchOptions> | undefined;
+  /** For one that takes no batches. */
   invoke(event: object, envelope: Envelope): unknown;
+  /** For one that does. */
+  invokeBatch(events: readonly object[], envelopes: readonly Envelope[]): unknown;
 }

@@ -1,3 +1,4 @@
+import type { BatchOptions, ListenerOptions } from '../declare/event-listener.decorator.js';
 import { EventingError } from '../errors/eventing.error.js';
 import { RetryPolicy } from '../receive/retry.policy.js';
 import type { ListenerDefinition, ListenerDescriptor } from './listener.descriptor.js';
@@ -23,7 +24,7 @@ const CHOICES = {
 
 /** Resolves the options of a listener. @throws EventingError EVT_INVALID_LISTENER_OPTIONS */
 export function describeListener(definition: ListenerDefinition): ListenerDescriptor {
-  const { label, events, options, invoke } = definition;
+  const { label, events, options, invoke, invokeBatch = one(invoke) } = definition;
   const refuse = (what: string): never => {
     throw new EventingError('EVT_INVALID_LISTENER_OPTIONS', `${label}: ${what}.`);
   };
@@ -48,6 +49,7 @@ export function describeListener(definition: ListenerDefinition): ListenerDescri
     if (option === 'from' && typeof value === 'object') continue;
     refuse(`${option} ${JSON.stringify(value)} must be one of ${allowed.join(', ')}`);
   }
+  const batch = options.batch === undefined ? undefined : batchOptions(options, refuse);
   const { from = 'first-subscription' } = options;
   if (typeof from === 'object' && 'time' in from && !Number.isFinite(from.time))
     refuse(`from.time ${from.time} must be milliseconds since 1970`);
@@ -64,6 +66,8 @@ export function describeListener(definition: ListenerDefinition): ListenerDescri
     refuse(`retry.move would break the order it asks for (${order}): set order: 'none', or leave move out`);
   if (options.retry?.move === true && guarantee === 'exactly-once')
     refuse('retry.move and exactly-once exclude each other');
+  const window = count('window', Math.max(256, 2 * (batch?.size ?? 0)));
+  if (batch !== undefined && window < batch.size) refuse(`window ${window} must hold a batch of ${batch.size}`);
   return {
     label,
     name,
@@ -73,16 +77,36 @@ export function describeListener(definition: ListenerDefinition): ListenerDescri
     perProcess,
     durable: options.durable ?? !perProcess,
     from,
-    concurrency: count('concurrency', 16),
-    window: count('window', 256),
+    concurrency: count('concurrency', batch === undefined ? 16 : 1),
+    window,
     timeout: count('timeout', 60_000),
     timeoutGrace: count('timeoutGrace', 30_000),
-    retry: new RetryPolicy(label, options.retry),
+    // What a batch leaves behind is retried in place, by itself.
+    retry: new RetryPolicy(label, batch === undefined ? options.retry : { ...options.retry, move: false }),
     guarantee,
     order,
     unknown: options.unknown,
+    batch,
     invoke,
+    invokeBatch,
   };
+}
+
+/** Where nobody asked for batches there are none. */
+const one =
+  (invoke: ListenerDefinition['invoke']): ListenerDescriptor['invokeBatch'] =>
+  ([event], [envelope]) =>
+    event === undefined || envelope === undefined ? undefined : invoke(event, envelope);
+
+function batchOptions(options: ListenerOptions, refuse: (what: string) => never): Required<BatchOptions> {
+  const { size = 100, wait = 10 } = options.batch ?? {};
+  if (!Number.isSafeInteger(size) || size < 1 || size > 10_000)
+    refuse(`batch.size ${size} must be a whole number of 1 to 10000`);
+  if (!(wait >= 0 && wait <= 60_000)) refuse(`batch.wait ${wait} must be 0 to 60000 milliseconds`);
+  if (options.group !== undefined) refuse('batch and group exclude each other: a batch is of one listener');
+  if (options.retry?.move === true) refuse('batch and retry.move exclude each other');
+  if (options.guarantee === 'exactly-once') refuse('batch and exactly-once exclude each other');
+  return { size, wait };
 }
 
 /** What listeners of one group must agree in: they are one consumer. */

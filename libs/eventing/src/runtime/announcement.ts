@@ -9,6 +9,8 @@ export interface ListenerAnnouncement {
   readonly group: string;
   readonly guarantee: string;
   readonly order: string;
+  /** Events that come together at most; 1: one by one. */
+  readonly batch: number;
   readonly retry: string;
   readonly deadLetters: string;
   /** True where the name of a durable subscription is only that of the class: renaming the class orphans it. */
@@ -27,6 +29,7 @@ export function announce(service: string, kind: string, plan: SubscriptionPlan):
       group: listener.perProcess ? 'a copy for each process' : `group ${service}.${plan.name}`,
       guarantee: listener.guarantee,
       order: listener.order === 'none' || !keyed ? 'no order' : 'order by key',
+      batch: listener.batch?.size ?? 1,
       retry:
         listener.guarantee === 'at-most-once'
           ? 'no retry'
@@ -39,5 +42,6 @@ export function announce(service: string, kind: string, plan: SubscriptionPlan):
 
 export function announcementLine(said: ListenerAnnouncement): string {
   const route = `Mapped {${said.events.join(', ')} → ${said.listener}} ${said.provider}:${said.channels.join(',')}`;
-  return `${route} ${[said.group, said.guarantee, said.order, said.retry, said.deadLetters].join(' · ')}`;
+  const batches = said.batch === 1 ? [] : [`batches of ${said.batch}`];
+  return `${route} ${[said.group, said.guarantee, said.order, ...batches, said.retry, said.deadLetters].join(' · ')}`;
 }

@@ -173,6 +173,7 @@ export class EventingRuntime {
       } catch (error) {
         problems.push(error as EventingError);
       }
+    problems.push(...batchRefusals(listeners, found));
     const plans = planSubscriptions(listeners, problems);
     this.#exceptions = new ExceptionHandlers(found.exceptionHandlers ?? [], this.options.logger, problems);
     for (const event of this.registry.all()) {
@@ -211,11 +212,17 @@ export class EventingRuntime {
     const { options, registry } = this;
     const { provider } = this.#host(plan.provider);
     const [first] = plan.listeners;
-    const pipelines = composed<ListenerDescriptor>(this.#discovered(), 'handle', (pipeline) =>
+    const pipelines = composed<Envelope, ListenerDescriptor>(this.#discovered(), 'handle', (pipeline) =>
       pipeline.handle?.bind(pipeline),
     );
     const exceptions = this.#exceptions?.size === 0 ? undefined : this.#exceptions;
-    const attempts = new AttemptRunner(this.context, pipelines, options.propagate, exceptions);
+    const batchPipelines =
+      first.batch === undefined
+        ? undefined
+        : composed<readonly Envelope[], ListenerDescriptor>(this.#discovered(), 'handleBatch', (pipeline) =>
+            pipeline.handleBatch?.bind(pipeline),
+          );
+    const attempts = new AttemptRunner(this.context, pipelines, options.propagate, exceptions, batchPipelines);
     const runner = new SubscriptionRunner({ ...options, ...plan, provider, registry, attempts });
     const handle = await provider.subscribe(
       {
@@ -281,16 +288,28 @@ export class EventingRuntime {
 }
 
 /** `undefined` where no pipeline has the method: nothing bound costs nothing. */
-function composed<D>(
+function composed<E, D>(
   found: Discovered,
-  method: 'send' | 'handle',
-  bound: (pipeline: EnvelopePipeline) => Step<Envelope, D>['run'] | undefined,
-): Composed<Envelope, D> | undefined {
+  method: 'send' | 'handle' | 'handleBatch',
+  bound: (pipeline: EnvelopePipeline) => Step<E, D>['run'] | undefined,
+): Composed<E, D> | undefined {
   const steps = found.pipelines.flatMap(({ label, pipeline }) => {
     const run = bound(pipeline);
     return run === undefined ? [] : [{ name: `${label}.${method}`, run }];
   });
   return steps.length === 0 ? undefined : compose(steps);
+}
+
+/** A pipeline that restores a session for each event would leave a batch without any. */
+function* batchRefusals(listeners: readonly ListenerDescriptor[], found: Discovered): Iterable<EventingError> {
+  const batch = listeners.find((listener) => listener.batch !== undefined);
+  if (batch === undefined) return;
+  for (const { label, pipeline } of found.pipelines)
+    if (pipeline.handle !== undefined && pipeline.handleBatch === undefined)
+      yield new EventingError(
+        'EVT_BATCH_PIPELINE',
+        `${label} has handle() and no handleBatch(), and ${batch.label} takes batches: write handleBatch(envelopes, listener, next).`,
+      );
 }
 
 function startTimeoutError(milliseconds: number, hosts: Iterable<ProviderHost>): EventingError {
