@@ -17,6 +17,7 @@ export {
   EventExceptionHandler,
 } from './declare/event-exception-handler.decorator.js';
 export type { EventClass } from './declare/metadata.js';
+export type { EventHandlingContext, SelfHandlingClass, SelfHandlingEvent } from './declare/self-handling.js';
 
 export {
   EVENTING_ASSEMBLY,
@@ -25,7 +26,14 @@ export {
   EventingModule,
 } from './module/eventing.module.js';
 export { type EventingOptions, type ResolvedOptions, resolveOptions } from './runtime/eventing.options.js';
-export { EventingRuntime, type Discovered } from './runtime/eventing.runtime.js';
+export type { EventOverride } from './registry/overrides.js';
+export { EventingRuntime, type Discovered, type ListenerSource } from './runtime/eventing.runtime.js';
+export {
+  EventListeners,
+  type ListenerStatus,
+  type ListenerSubscription,
+  type SubscribeOptions,
+} from './runtime/event-listeners.js';
 export type { ListenerAnnouncement } from './runtime/announcement.js';
 
 export type { EventDescriptor } from './registry/event.descriptor.js';
@@ -33,10 +41,10 @@ export { EventRegistry } from './registry/event.registry.js';
 export type { ListenerDefinition, ListenerDescriptor } from './registry/listener.descriptor.js';
 
 export { Envelope } from './envelope/envelope.js';
-export { EventHeaders, MAX_HEADER_BYTES } from './envelope/event.headers.js';
+export { EventHeaders, isHeaderName, isTraceHeader, MAX_HEADER_BYTES } from './envelope/event.headers.js';
 export { type ContextScope, EventingContext } from './envelope/eventing.context.js';
 
-export { EventManager, type SendOptions } from './send/event.manager.js';
+export { type BodyOf, EventManager, type SendOptions } from './send/event.manager.js';
 export type { UnitOfWork } from './send/unit-of-work.js';
 
 export type { BodySerializer } from './wire/body.serializer.js';

@@ -25,7 +25,7 @@ export const ERROR_CODES = {
   EVT_DUPLICATE_EVENT: 'two event classes have one name and version',
   EVT_INVALID_EVENT_OPTIONS: 'an @Event() option cannot be used',
   EVT_CHANNEL_CONFLICT: 'events of one channel disagree about it',
-  EVT_LISTENER_WITHOUT_ON: 'an @EventListener() class has no on() method',
+  EVT_LISTENER_WITHOUT_ON: 'a listener has no method to call',
   EVT_INVALID_LISTENER_OPTIONS: 'an @EventListener() option cannot be used',
   EVT_DUPLICATE_LISTENER: 'two listeners of one name in one service',
   EVT_LISTENER_SCOPE: 'a pipeline is not a singleton, or a listener is transient',
@@ -34,7 +34,15 @@ export const ERROR_CODES = {
   EVT_INVALID_HANDLER: 'an @EventExceptionHandler() class has no handle() method, or is not a singleton',
   EVT_DUPLICATE_HANDLER: 'two exception handlers of one class of errors',
   EVT_INVALID_OPTIONS: 'an option of EventingModule cannot be used',
+  EVT_UNKNOWN_LISTENER: 'no listener of this name runs in this process',
+  EVT_UNKNOWN_OVERRIDE: 'options are given for an event or listener that does not exist',
   EVT_START_REFUSED: 'several things are wrong; each is listed',
+  // bridging @nestjs/microservices
+  EVT_INVALID_PATTERN: 'a pattern of @EventPattern() or @MessagePattern() cannot be bridged',
+  EVT_BRIDGE_LATE: 'a transport or client was connected after the start',
+  EVT_HANDLER_FAILED: "a controller's handler failed, and only Nest's reply tells of it",
+  EVT_REQUEST_TIMEOUT: 'a request was not answered in time',
+  EVT_REQUEST_REFUSED: 'a request cannot be answered',
   // abilities
   EVT_UNKNOWN_PROVIDER: 'an event names a provider that is not configured',
   EVT_UNSUPPORTED: 'a listener or event asks for what its provider cannot do',
@@ -73,6 +81,9 @@ export const ERROR_CODES = {
   // dead letters
   EVT_DEAD_LETTER_UNKNOWN: 'no dead letter has this id',
   EVT_DEAD_LETTER_FAILED: 'the dead-letter store did not take a letter',
+  // testing
+  EVT_NOT_SETTLED: 'events were still open when settled() gave up',
+  EVT_CHAOS: 'an attempt was made to fail by a chaos pipeline, or by a test',
 } as const;
 
 export type ErrorCode = keyof typeof ERROR_CODES;

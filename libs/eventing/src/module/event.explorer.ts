@@ -3,6 +3,7 @@ import { ApplicationConfig, DiscoveryService, MetadataScanner, ModuleRef, Module
 import type { EnvelopePipeline } from '../declare/envelope-pipeline.decorator.js';
 import type { EventExceptionHandler } from '../declare/event-exception-handler.decorator.js';
 import { type ListenerDeclaration, metadata } from '../declare/metadata.js';
+import type { EventHandlingContext, SelfHandlingClass, SelfHandlingEvent } from '../declare/self-handling.js';
 import { EventingError } from '../errors/eventing.error.js';
 import type { FoundExceptionHandler } from '../receive/exception.handlers.js';
 import type { EventRegistry } from '../registry/event.registry.js';
@@ -10,6 +11,7 @@ import type { ListenerDefinition } from '../registry/listener.descriptor.js';
 import type { EventingOptions } from '../runtime/eventing.options.js';
 import type { Discovered } from '../runtime/eventing.runtime.js';
 import type { ListenerCall } from './enhanced.call.js';
+import { FeatureEvents } from './eventing.feature.js';
 import { ListenerBinder } from './listener.binder.js';
 import { type HostClass, ListenerHost, type Wrapper } from './listener.host.js';
 
@@ -48,6 +50,12 @@ export class EventExplorer {
       }
     };
     for (const wrapper of [...this.discovery.getProviders(), ...this.discovery.getControllers()]) {
+      const feature: unknown = wrapper.instance;
+      if (feature instanceof FeatureEvents) {
+        for (const event of feature.events) attempt(() => registry.describe(event));
+        for (const type of feature.handlers) attempt(() => listeners.push(this.#selfHandling(type, registry)));
+        continue;
+      }
       const type = typeOf(wrapper);
       if (type === undefined) continue;
       for (const [method, declaration] of this.#declarations(type))
@@ -68,6 +76,24 @@ export class EventExplorer {
         attempt(() => exceptionHandlers.push({ label: type.name, errors, handler: exceptionHandlerOf(wrapper, type) }));
     }
     return { listeners, pipelines: arrange(pipelines, options.pipelines, problems), exceptionHandlers, problems };
+  }
+
+  #selfHandling(type: SelfHandlingClass, registry: EventRegistry): ListenerDefinition {
+    const event = registry.describe(type);
+    const label = `${type.name}.handle`;
+    if (typeof (type.prototype as Partial<SelfHandlingEvent>).handle !== 'function')
+      throw new EventingError(
+        'EVT_LISTENER_WITHOUT_ON',
+        `${type.name} has no handle() method: write handle(context), or list it among the events of forFeature.`,
+      );
+    const { root } = this;
+    const get: EventHandlingContext['get'] = (token) => root.get(token, { strict: false });
+    return {
+      label,
+      events: [event],
+      options: {},
+      invoke: (own, envelope) => (own as SelfHandlingEvent).handle({ envelope, get }),
+    };
   }
 
   #declarations(type: HostClass): [string | undefined, ListenerDeclaration][] {

@@ -11,6 +11,7 @@ import {
 } from '@nestjs/common';
 import { DiscoveryModule, ModulesContainer, REQUEST } from '@nestjs/core';
 import { DeadLetters } from '../dead-letters/dead-letters.js';
+import type { EventClass } from '../declare/metadata.js';
 import { Envelope } from '../envelope/envelope.js';
 import { EventingContext } from '../envelope/eventing.context.js';
 import { EventingError } from '../errors/eventing.error.js';
@@ -18,7 +19,9 @@ import type { EventRegistry } from '../registry/event.registry.js';
 import { type EventingOptions, type ResolvedOptions, resolveOptions } from '../runtime/eventing.options.js';
 import { type Discovered, EventingRuntime } from '../runtime/eventing.runtime.js';
 import { EventManager } from '../send/event.manager.js';
+import { EventListeners } from '../runtime/event-listeners.js';
 import { EventExplorer } from './event.explorer.js';
+import { EventingFeatureModule, FeatureEvents, type FeatureOptions } from './eventing.feature.js';
 
 export interface EventingAsyncOptions extends Pick<ModuleMetadata, 'imports'> {
   readonly inject?: FactoryProvider['inject'];
@@ -54,6 +57,15 @@ export class EventingModule implements OnApplicationBootstrap, OnModuleDestroy {
   static forRootAsync(options: EventingAsyncOptions): DynamicModule {
     const useFactory = options.useFactory as (...args: unknown[]) => EventingOptions | Promise<EventingOptions>;
     return moduleWith({ provide: OPTIONS, useFactory, inject: options.inject ?? [] }, options.imports);
+  }
+
+  /**
+   * Events of a feature, so that the start knows and checks them; without it an event registers itself when it is first listened to
+   * or sent. May be imported by any module, any number of times.
+   */
+  static forFeature(events: readonly EventClass[], options: FeatureOptions = {}): DynamicModule {
+    const given = new FeatureEvents(events, options.handlers ?? []);
+    return { module: EventingFeatureModule, providers: [{ provide: Symbol('forFeature'), useValue: given }] };
   }
 
   constructor(
@@ -109,12 +121,17 @@ function moduleWith(
         useFactory: (runtime: EventingRuntime) => runtime.deadLetters,
       },
       {
+        provide: EventListeners,
+        inject: [EventingRuntime],
+        useFactory: (runtime: EventingRuntime) => runtime.listeners,
+      },
+      {
         provide: EventingContext,
         inject: [EventingRuntime],
         useFactory: (runtime: EventingRuntime) => runtime.context,
       },
     ],
-    exports: [EventManager, DeadLetters, EventingContext, EventingRuntime, Envelope],
+    exports: [EventManager, DeadLetters, EventingContext, EventingRuntime, EventListeners, Envelope],
   };
 }
 

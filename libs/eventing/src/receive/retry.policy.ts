@@ -1,5 +1,3 @@
-import { EventingError } from '../errors/eventing.error.js';
-
 export interface RetryOptions {
   /** How often the listener is called in all, the first time included. @default 5 */
   readonly attempts?: number;
@@ -22,7 +20,7 @@ export const LONGEST_HOLD = 5 * 60_000;
 /** How much of a delay is added by chance, so that what failed together is not retried together. */
 const JITTER = 0.2;
 
-/** Retry options, resolved and checked. */
+/** Retry options, resolved. */
 export class RetryPolicy {
   readonly attempts: number;
   readonly move: boolean | undefined;
@@ -30,23 +28,25 @@ export class RetryPolicy {
   readonly #factor: number;
   readonly #maxDelay: number;
 
-  /** @throws EventingError EVT_INVALID_LISTENER_OPTIONS */
-  constructor(listener: string, options: RetryOptions = {}) {
+  constructor(options: RetryOptions = {}) {
     this.attempts = options.attempts ?? 5;
     this.move = options.move;
     this.#delay = options.delay ?? 200;
     this.#factor = options.factor ?? 2;
     this.#maxDelay = options.maxDelay ?? 30_000;
-    const bad = (
-      [
-        ['attempts', this.attempts, Number.isSafeInteger(this.attempts) && this.attempts >= 1],
-        ['delay', this.#delay, this.#delay >= 0],
-        ['factor', this.#factor, this.#factor >= 1],
-        ['maxDelay', this.#maxDelay, this.#maxDelay >= 0],
-      ] as const
-    ).find(([, value, fine]) => !Number.isFinite(value) || !fine);
-    if (bad !== undefined)
-      throw new EventingError('EVT_INVALID_LISTENER_OPTIONS', `${listener}: retry.${bad[0]} cannot be ${bad[1]}.`);
+  }
+
+  /** What cannot be used, a line each; a policy that has any must not be. */
+  get problems(): string[] {
+    const checks: readonly (readonly [string, number, boolean])[] = [
+      ['attempts', this.attempts, Number.isSafeInteger(this.attempts) && this.attempts >= 1],
+      ['delay', this.#delay, this.#delay >= 0],
+      ['factor', this.#factor, this.#factor >= 1],
+      ['maxDelay', this.#maxDelay, this.#maxDelay >= 0],
+    ];
+    return checks
+      .filter(([, value, fine]) => !Number.isFinite(value) || !fine)
+      .map(([option, value]) => `retry.${option} cannot be ${value}`);
   }
 
   /** Milliseconds to wait after the attempt of this number failed; `undefined` when it was the last. Jitter only adds. */

@@ -1,11 +1,13 @@
 import type { EventOptions } from '../declare/event.decorator.js';
 import { type EventClass, metadata } from '../declare/metadata.js';
 import { EventingError } from '../errors/eventing.error.js';
+import { type EventOverride, Overrides } from './overrides.js';
 import { bodyValidatorFor } from '../wire/body.validator.js';
 import { cloudEvents } from '../wire/cloudevents.wire-format.js';
 import { json } from '../wire/json.serializer.js';
 import type { EventDescriptor } from './event.descriptor.js';
 
+const UNKNOWN_FIELDS: readonly string[] = ['reject', 'strip', 'keep'];
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$/;
 
 /** The events of one application, by class, by name and version, by channel. Classes register when first used. */
@@ -13,6 +15,9 @@ export class EventRegistry {
   readonly #byClass = new Map<unknown, EventDescriptor>();
   readonly #byName = new Map<string, Map<number, EventDescriptor>>();
   readonly #byChannel = new Map<string, EventDescriptor[]>();
+
+  /** @param overrides what the configuration says of events, by name or `name@version`. @default nothing */
+  constructor(private readonly overrides: Overrides<EventOverride> = Overrides.ofEvents()) {}
 
   /** @throws EventingError EVT_NOT_AN_EVENT, EVT_DUPLICATE_EVENT, EVT_CHANNEL_CONFLICT, EVT_INVALID_EVENT_OPTIONS */
   describe(type: EventClass): EventDescriptor {
@@ -43,7 +48,8 @@ export class EventRegistry {
         'EVT_NOT_AN_EVENT',
         `${className(type)} is not an event: decorate the class with @Event().`,
       );
-    const event = resolve(type, options);
+    const name = options.name ?? type.name;
+    const event = resolve(type, this.overrides.over(options, name, `${name}@${options.version ?? 1}`));
 
     const twin = this.find(event.name, event.version);
     if (twin !== undefined)
@@ -72,15 +78,20 @@ export class EventRegistry {
 }
 
 function resolve(type: EventClass, options: EventOptions): EventDescriptor {
-  const refuse = (what: string): never => {
-    throw new EventingError('EVT_INVALID_EVENT_OPTIONS', `@Event() of ${type.name}: ${what}.`);
-  };
   const name = options.name ?? type.name;
   const channel = options.channel ?? name;
   const version = options.version ?? 1;
-  if (!NAME.test(name)) refuse(`name "${name}" must be 1 to 200 of A-Z a-z 0-9 . _ -`);
-  if (!NAME.test(channel)) refuse(`channel "${channel}" must be 1 to 200 of A-Z a-z 0-9 . _ -`);
-  if (!Number.isSafeInteger(version) || version < 1) refuse(`version ${version} must be a positive integer`);
+  const problems: string[] = [];
+  const isName = (value: unknown): boolean => typeof value === 'string' && NAME.test(value);
+  for (const [option, value] of Object.entries({ name, channel }))
+    if (!isName(value)) problems.push(`${option} "${value}" must be 1 to 200 of A-Z a-z 0-9 . _ -`);
+  if (!Number.isSafeInteger(version) || version < 1) problems.push(`version ${version} must be a positive integer`);
+  if (typeof (options.durable ?? true) !== 'boolean')
+    problems.push(`durable ${String(options.durable)} must be true or false`);
+  if (!UNKNOWN_FIELDS.includes(options.unknownFields ?? 'reject'))
+    problems.push(`unknownFields ${String(options.unknownFields)} must be one of ${UNKNOWN_FIELDS.join(', ')}`);
+  if (problems.length > 0)
+    throw new EventingError('EVT_INVALID_EVENT_OPTIONS', `@Event() of ${type.name}: ${problems.join('; ')}.`);
   return {
     type,
     name,

@@ -22,34 +22,37 @@ const CHOICES = {
   from: ['first-subscription', 'earliest'],
 } as const;
 
-/** Resolves the options of a listener. @throws EventingError EVT_INVALID_LISTENER_OPTIONS */
+/** Resolves the options of a listener. @throws EventingError EVT_INVALID_LISTENER_OPTIONS, naming each that cannot be used */
 export function describeListener(definition: ListenerDefinition): ListenerDescriptor {
   const { label, events, options, invoke, invokeBatch = one(invoke) } = definition;
-  const refuse = (what: string): never => {
-    throw new EventingError('EVT_INVALID_LISTENER_OPTIONS', `${label}: ${what}.`);
-  };
+  const problems: string[] = [];
+  const refuse = (what: string): void => void problems.push(what);
   const first = events[0];
-  if (first === undefined) return refuse('it listens to no event: name at least one');
+  if (first === undefined)
+    throw new EventingError('EVT_INVALID_LISTENER_OPTIONS', `${label}: it listens to no event: name at least one.`);
   const name = options.name ?? label;
   const group = options.group ?? name;
   for (const [option, value] of [
     ['name', name],
     ['group', group],
   ] as const)
-    if (!NAME.test(value)) refuse(`${option} "${value}" must be 1 to 200 of A-Z a-z 0-9 . _ -`);
+    if (typeof value !== 'string' || !NAME.test(value))
+      refuse(`${option} "${value}" must be 1 to 200 of A-Z a-z 0-9 . _ -`);
   const count = (option: 'concurrency' | 'window' | 'timeout' | 'timeoutGrace', fallback: number): number => {
     const value = options[option] ?? fallback;
-    return Number.isSafeInteger(value) && value >= 1
-      ? value
-      : refuse(`${option} ${value} must be a whole number of at least 1`);
+    if (!Number.isSafeInteger(value) || value < 1) refuse(`${option} ${value} must be a whole number of at least 1`);
+    return value;
   };
   for (const [option, allowed] of Object.entries(CHOICES)) {
     const value: unknown = options[option as keyof typeof CHOICES];
     if (value === undefined || (allowed as readonly unknown[]).includes(value)) continue;
-    if (option === 'from' && typeof value === 'object') continue;
+    if (option === 'from' && typeof value === 'object' && value !== null) continue;
     refuse(`${option} ${JSON.stringify(value)} must be one of ${allowed.join(', ')}`);
   }
   const batch = options.batch === undefined ? undefined : batchOptions(options, refuse);
+  for (const option of ['perProcess', 'durable'] as const)
+    if (typeof (options[option] ?? true) !== 'boolean')
+      refuse(`${option} ${String(options[option])} must be true or false`);
   const { from = 'first-subscription' } = options;
   if (typeof from === 'object' && 'time' in from && !Number.isFinite(from.time))
     refuse(`from.time ${from.time} must be milliseconds since 1970`);
@@ -68,6 +71,15 @@ export function describeListener(definition: ListenerDefinition): ListenerDescri
     refuse('retry.move and exactly-once exclude each other');
   const window = count('window', Math.max(256, 2 * (batch?.size ?? 0)));
   if (batch !== undefined && window < batch.size) refuse(`window ${window} must hold a batch of ${batch.size}`);
+  // What a batch leaves behind is retried in place, by itself.
+  const retry = new RetryPolicy(batch === undefined ? options.retry : { ...options.retry, move: false });
+  problems.push(...retry.problems);
+  const counts = {
+    concurrency: count('concurrency', batch === undefined ? 16 : 1),
+    timeout: count('timeout', 60_000),
+    timeoutGrace: count('timeoutGrace', 30_000),
+  };
+  if (problems.length > 0) throw new EventingError('EVT_INVALID_LISTENER_OPTIONS', `${label}: ${problems.join('; ')}.`);
   return {
     label,
     name,
@@ -77,12 +89,9 @@ export function describeListener(definition: ListenerDefinition): ListenerDescri
     perProcess,
     durable: options.durable ?? !perProcess,
     from,
-    concurrency: count('concurrency', batch === undefined ? 16 : 1),
+    ...counts,
     window,
-    timeout: count('timeout', 60_000),
-    timeoutGrace: count('timeoutGrace', 30_000),
-    // What a batch leaves behind is retried in place, by itself.
-    retry: new RetryPolicy(label, batch === undefined ? options.retry : { ...options.retry, move: false }),
+    retry,
     guarantee,
     order,
     unknown: options.unknown,
@@ -98,7 +107,7 @@ const one =
   ([event], [envelope]) =>
     event === undefined || envelope === undefined ? undefined : invoke(event, envelope);
 
-function batchOptions(options: ListenerOptions, refuse: (what: string) => never): Required<BatchOptions> {
+function batchOptions(options: ListenerOptions, refuse: (what: string) => void): Required<BatchOptions> {
   const { size = 100, wait = 10 } = options.batch ?? {};
   if (!Number.isSafeInteger(size) || size < 1 || size > 10_000)
     refuse(`batch.size ${size} must be a whole number of 1 to 10000`);

@@ -2,10 +2,12 @@ import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { type Clock, systemClock } from '../clock.js';
 import type { EnvelopePipeline } from '../declare/envelope-pipeline.decorator.js';
+import type { ListenerOptions } from '../declare/event-listener.decorator.js';
 import { isHeaderName } from '../envelope/event.headers.js';
 import { EventingError } from '../errors/eventing.error.js';
 import { memory } from '../memory/memory.provider.js';
 import type { ProviderFactory, ProviderLogger } from '../provider/event-provider.js';
+import { type EventOverride, Overrides } from '../registry/overrides.js';
 
 export interface EventingOptions {
   /** Names the service: prefix of groups, source of events, owner of the retry and dead-letter addresses. @default 'app' */
@@ -40,6 +42,10 @@ export interface EventingOptions {
     /** Milliseconds for which sends wait for company. @default 0, the end of the turn of the event loop */
     readonly linger?: number;
   };
+  /** Options of events over those of `@Event()`, by name, or `name@version`. @default none */
+  readonly events?: Readonly<Record<string, EventOverride>>;
+  /** Options of listeners over those of `@EventListener()`, by the name of the listener (that of its class). @default none */
+  readonly listeners?: Readonly<Record<string, ListenerOptions>>;
   /**
    * Runs the application's global guards, pipes, interceptors and filters on listeners too. Most are written for HTTP.
    * @default false
@@ -58,6 +64,8 @@ export interface ResolvedOptions {
   readonly instance: string;
   readonly providers: ReadonlyMap<string, ProviderFactory>;
   readonly pipelines: NonNullable<EventingOptions['pipelines']>;
+  readonly events: Overrides<EventOverride>;
+  readonly listeners: Overrides<ListenerOptions>;
   readonly globalEnhancers: boolean;
   readonly topology: 'create' | 'check';
   readonly start: 'wait' | 'background';
@@ -88,6 +96,8 @@ export function resolveOptions(options: EventingOptions, logger: ProviderLogger)
     instance: options.instance ?? ownName(),
     providers: new Map(Object.entries({ default: options.provider ?? memory(), ...options.providers })),
     pipelines: options.pipelines ?? [],
+    events: Overrides.ofEvents(options.events),
+    listeners: Overrides.ofListeners(options.listeners),
     globalEnhancers: options.globalEnhancers ?? false,
     topology: options.topology ?? 'create',
     start: options.start ?? 'wait',
@@ -128,6 +138,8 @@ function* check(resolved: ResolvedOptions, given: EventingOptions): Iterable<str
   for (const [name, factory] of resolved.providers)
     if (typeof factory?.create !== 'function')
       yield `provider "${name}" must be a factory such as memory() or kafka({ … })`;
+  yield* resolved.events.malformed();
+  yield* resolved.listeners.malformed();
   if (given.provider !== undefined && given.providers?.['default'] !== undefined)
     yield 'provider and providers.default are both given: keep one';
 }

@@ -1,28 +1,30 @@
 import { DeadLetters } from '../dead-letters/dead-letters.js';
-import type { EnvelopePipeline } from '../declare/envelope-pipeline.decorator.js';
+import type { EventClass } from '../declare/metadata.js';
 import type { Envelope } from '../envelope/envelope.js';
 import { EventingContext } from '../envelope/eventing.context.js';
 import { EventingError } from '../errors/eventing.error.js';
-import { type Composed, compose, type Step } from '../pipeline/compose.js';
-import { eventRefusals, refusals } from '../provider/ability.check.js';
-import type { SubscriptionHandle } from '../provider/event-provider.js';
+import type { Composed } from '../pipeline/compose.js';
+import { foldPipelines, type FoundPipeline } from '../pipeline/fold.js';
 import { ProviderHost } from '../provider/provider.host.js';
 import { AttemptRunner } from '../receive/attempt.runner.js';
-import { ExceptionHandlers, type FoundExceptionHandler } from '../receive/exception.handlers.js';
+import type { ExceptionHandlers, FoundExceptionHandler } from '../receive/exception.handlers.js';
 import { SubscriptionRunner } from '../receive/subscription.runner.js';
 import type { EventDescriptor } from '../registry/event.descriptor.js';
 import { EventRegistry } from '../registry/event.registry.js';
-import type { ListenerDefinition, ListenerDescriptor } from '../registry/listener.descriptor.js';
-import { describeListener, planSubscriptions, type SubscriptionPlan } from '../registry/listener.plan.js';
+import type { ListenerDefinition } from '../registry/listener.descriptor.js';
+import type { SubscriptionPlan } from '../registry/listener.plan.js';
 import { EventManager } from '../send/event.manager.js';
-import { announce, announcementLine, type ListenerAnnouncement } from './announcement.js';
+import { announcementLine, type ListenerAnnouncement } from './announcement.js';
 import type { ResolvedOptions } from './eventing.options.js';
+import type { EventListeners, ListenerSubscription } from './event-listeners.js';
+import { Planner } from './planner.js';
+import { RunningSubscription, Subscriptions } from './subscriptions.js';
 import { within } from './within.js';
 
 /** What an application is made of, found when it is first needed. */
 export interface Discovered {
   /** Outermost first. */
-  readonly pipelines: readonly { readonly label: string; readonly pipeline: EnvelopePipeline }[];
+  readonly pipelines: readonly FoundPipeline[];
   readonly listeners: readonly ListenerDefinition[];
   /** @default none */
   readonly exceptionHandlers?: readonly FoundExceptionHandler[];
@@ -30,11 +32,8 @@ export interface Discovered {
   readonly problems: readonly EventingError[];
 }
 
-interface Running {
-  readonly plan: SubscriptionPlan;
-  readonly runner: SubscriptionRunner;
-  readonly handle: SubscriptionHandle;
-}
+/** Finds listeners by other means than discovery: a bridge to another framework's handlers. */
+export type ListenerSource = (registry: EventRegistry) => Pick<Discovered, 'listeners' | 'problems'>;
 
 /**
  * One application's eventing, without Nest: puts the parts together, starts them in order and stops them in order. The Nest
@@ -42,14 +41,16 @@ interface Running {
  */
 export class EventingRuntime {
   readonly context = new EventingContext();
-  readonly registry = new EventRegistry();
+  readonly registry: EventRegistry;
   readonly events: EventManager;
   readonly deadLetters: DeadLetters;
   readonly #hosts: ReadonlyMap<string, ProviderHost>;
   readonly #hostByEvent = new Map<EventDescriptor, ProviderHost>();
+  readonly #sources: ListenerSource[] = [];
   #found: Discovered | undefined;
   #exceptions: ExceptionHandlers | undefined;
-  #running: Running[] = [];
+  readonly #planner: Planner;
+  readonly #subscriptions: Subscriptions;
   #announced: readonly ListenerAnnouncement[] = [];
   #state: 'new' | 'starting' | 'running' | 'stopped' = 'new';
   #stopping: Promise<void> | undefined;
@@ -61,32 +62,68 @@ export class EventingRuntime {
    * @param discover is called at the start; and before, if something is sent before: then perhaps not everything is there yet
    */
   constructor(
-    private readonly options: ResolvedOptions,
+    readonly options: ResolvedOptions,
     private readonly discover: (registry: EventRegistry) => Discovered,
   ) {
+    this.registry = new EventRegistry(options.events);
+    this.#subscriptions = new Subscriptions(options.clock);
     this.#hosts = new Map(
       [...options.providers].map(([name, factory]) => [
         name,
         new ProviderHost(factory, { ...options, name }, options.buffer, (provider) => this.#channels(provider)),
       ]),
     );
+    this.#planner = new Planner(options, this.registry, this.#hosts);
     this.events = new EventManager({
       service: options.service,
       registry: this.registry,
       context: this.context,
-      pipelines: () =>
-        (this.#outward ??= { send: composed(this.#discovered(), 'send', (pipeline) => pipeline.send?.bind(pipeline)) })
-          .send,
+      pipelines: () => (this.#outward ??= { send: foldPipelines(this.#discovered().pipelines, 'send') }).send,
       host: (event) => this.#hostOf(event),
       clock: options.clock,
     });
     this.deadLetters = new DeadLetters([...this.#hosts.values()]);
   }
 
+  /**
+   * Adds listeners that discovery does not find; asked as discovery is, after it.
+   * @throws EventingError EVT_BRIDGE_LATE once the start has begun
+   */
+  add(source: ListenerSource): void {
+    if (this.#state !== 'new') {
+      const text = `Listeners were added to "${this.options.service}" after its start: connect what brings them before app.init().`;
+      throw new EventingError('EVT_BRIDGE_LATE', text);
+    }
+    this.#sources.push(source);
+    this.#found = undefined;
+  }
+
   /** What the start said of each listener. */
   get announcements(): readonly ListenerAnnouncement[] {
     return this.#announced;
   }
+
+  /** The listeners that run. */
+  readonly listeners: EventListeners = {
+    list: () =>
+      this.#subscriptions
+        .all()
+        .flatMap(({ plan, paused }) =>
+          this.#planner
+            .announce(plan)
+            .map((said, index) => ({ ...said, name: plan.listeners[index]?.name ?? '', paused })),
+        ),
+    pause: (name) => this.#running(name).pause(),
+    resume: (name) => this.#running(name).resume(),
+    // An async function, so that what is refused rejects.
+    subscribe: async (events, handler, { name, ...options }) =>
+      this.#subscribeLater({
+        label: name,
+        options: { ...options, name },
+        events: [events].flat().map((type) => this.registry.describe(type as EventClass)),
+        invoke: handler,
+      }),
+  };
 
   /** Connected and subscribed. */
   get ready(): boolean {
@@ -105,7 +142,12 @@ export class EventingRuntime {
     const { logger, startTimeout, clock } = this.options;
     let plans: SubscriptionPlan[];
     try {
-      plans = this.#plan();
+      this.#found = undefined;
+      this.#outward = undefined;
+      const planned = this.#planner.plan(this.#discovered());
+      plans = planned.plans;
+      this.#exceptions = planned.exceptions;
+      this.#announced = plans.flatMap((plan) => this.#planner.announce(plan));
     } catch (error) {
       // Something that was sent while modules initialized may have connected already.
       await this.stop();
@@ -147,10 +189,7 @@ export class EventingRuntime {
     this.#state = 'stopped';
     const deadline = clock.now() + drain;
     const left = (): number => Math.max(1, deadline - clock.now());
-    for (const { handle } of this.#running) handle.pause();
-    await Promise.all(this.#running.map(({ runner }) => runner.drain(left())));
-    await Promise.all(this.#running.map(({ handle }) => handle.stop()));
-    this.#running = [];
+    await this.#subscriptions.stop(deadline);
     await Promise.all(
       [...this.#hosts.values()].map((host) =>
         host.stop((flushed) => within(flushed, left(), clock).then(() => undefined)),
@@ -158,44 +197,6 @@ export class EventingRuntime {
     );
     // A start that was under way ends now too: nothing is to run after this.
     if (this.#connected !== undefined) await within(this.#connected, left(), clock).catch(() => undefined);
-  }
-
-  /** Resolves everything that listeners and events ask for, and refuses what cannot be had: all of it at once. */
-  #plan(): SubscriptionPlan[] {
-    this.#found = undefined;
-    this.#outward = undefined;
-    const found = this.#discovered();
-    const problems = [...found.problems];
-    const listeners: ListenerDescriptor[] = [];
-    for (const definition of found.listeners)
-      try {
-        listeners.push(describeListener(definition));
-      } catch (error) {
-        problems.push(error as EventingError);
-      }
-    problems.push(...batchRefusals(listeners, found));
-    const plans = planSubscriptions(listeners, problems);
-    this.#exceptions = new ExceptionHandlers(found.exceptionHandlers ?? [], this.options.logger, problems);
-    for (const event of this.registry.all()) {
-      const host = this.#hosts.get(event.provider);
-      if (host === undefined) problems.push(this.#unknownProvider(event.provider, event.type.name));
-      else problems.push(...eventRefusals(event, host.provider.kind, host.provider.abilities));
-    }
-    for (const listener of listeners) {
-      const host = this.#hosts.get(listener.provider);
-      if (host !== undefined) problems.push(...refusals(listener, host.provider.kind, host.provider.abilities));
-    }
-    if (problems.length === 1) throw problems[0] as EventingError;
-    if (problems.length > 1)
-      throw new EventingError(
-        'EVT_START_REFUSED',
-        `${problems.length} things must be mended first:\n${problems.map(({ code, message }) => `  ${code} ${message}`).join('\n')}`,
-        { cause: new AggregateError(problems) },
-      );
-    this.#announced = plans.flatMap((plan) =>
-      announce(this.options.service, this.#host(plan.provider).provider.kind, plan),
-    );
-    return plans;
   }
 
   async #connect(plans: readonly SubscriptionPlan[]): Promise<void> {
@@ -208,21 +209,18 @@ export class EventingRuntime {
     if (this.#state === 'starting') this.#state = 'running';
   }
 
-  async #subscribe(plan: SubscriptionPlan): Promise<void> {
+  async #subscribe(plan: SubscriptionPlan): Promise<RunningSubscription> {
     const { options, registry } = this;
     const { provider } = this.#host(plan.provider);
     const [first] = plan.listeners;
-    const pipelines = composed<Envelope, ListenerDescriptor>(this.#discovered(), 'handle', (pipeline) =>
-      pipeline.handle?.bind(pipeline),
+    const { pipelines } = this.#discovered();
+    const attempts = new AttemptRunner(
+      this.context,
+      foldPipelines(pipelines, 'handle'),
+      options.propagate,
+      this.#exceptions?.size === 0 ? undefined : this.#exceptions,
+      foldPipelines(pipelines, 'handleBatch'),
     );
-    const exceptions = this.#exceptions?.size === 0 ? undefined : this.#exceptions;
-    const batchPipelines =
-      first.batch === undefined
-        ? undefined
-        : composed<readonly Envelope[], ListenerDescriptor>(this.#discovered(), 'handleBatch', (pipeline) =>
-            pipeline.handleBatch?.bind(pipeline),
-          );
-    const attempts = new AttemptRunner(this.context, pipelines, options.propagate, exceptions, batchPipelines);
     const runner = new SubscriptionRunner({ ...options, ...plan, provider, registry, attempts });
     const handle = await provider.subscribe(
       {
@@ -236,42 +234,65 @@ export class EventingRuntime {
       },
       runner,
     );
-    if (this.#state !== 'stopped') {
-      this.#running.push({ plan, runner, handle });
-      return;
-    }
-    handle.pause();
-    await runner.drain(this.options.drain);
-    await handle.stop();
+    const running = new RunningSubscription(plan, runner, handle);
+    this.#subscriptions.add(running);
+    if (this.#state === 'stopped') await this.#subscriptions.end(running, options.drain);
+    return running;
+  }
+
+  async #subscribeLater(definition: ListenerDefinition): Promise<ListenerSubscription> {
+    if (this.#state !== 'running')
+      throw new EventingError(
+        'EVT_NOT_RUNNING',
+        `${definition.label} cannot be subscribed: the application is not started, or is shutting down.`,
+      );
+    const plan = this.#planner.planOne(
+      definition,
+      this.#discovered().pipelines,
+      (name) => this.#subscriptions.of(name) !== undefined,
+    );
+    const [listener] = plan.listeners;
+    await this.#host(plan.provider).connect();
+    const running = await this.#subscribe(plan);
+    for (const said of this.#planner.announce(plan)) this.options.logger.log(announcementLine(said));
+    return { name: listener.name, unsubscribe: () => this.#subscriptions.end(running, this.options.drain) };
+  }
+
+  #running(listener: string): RunningSubscription {
+    const running = this.#subscriptions.of(listener);
+    if (running !== undefined) return running;
+    const known = this.listeners.list().map(({ name }) => name);
+    throw new EventingError(
+      'EVT_UNKNOWN_LISTENER',
+      `No listener "${listener}" runs here: ${known.length === 0 ? 'there is none' : `there are ${known.join(', ')}`}.`,
+    );
   }
 
   #discovered(): Discovered {
-    this.#found ??= this.discover(this.registry);
+    if (this.#found !== undefined) return this.#found;
+    const found = this.discover(this.registry);
+    const added = this.#sources.map((source) => source(this.registry));
+    this.#found = {
+      ...found,
+      listeners: [...found.listeners, ...added.flatMap(({ listeners }) => listeners)],
+      problems: [...found.problems, ...added.flatMap(({ problems }) => problems)],
+    };
     return this.#found;
   }
 
   #host(provider: string): ProviderHost {
-    const host = this.#hosts.get(provider);
-    if (host === undefined) throw this.#unknownProvider(provider, 'An event');
-    return host;
+    return this.#planner.host(provider);
   }
 
   /** Where an event goes. One that was not known at the start is checked when it is first sent. */
   #hostOf(event: EventDescriptor): ProviderHost {
     const known = this.#hostByEvent.get(event);
     if (known !== undefined) return known;
-    const host = this.#hosts.get(event.provider);
-    if (host === undefined) throw this.#unknownProvider(event.provider, event.type.name);
-    const [refusal] = eventRefusals(event, host.provider.kind, host.provider.abilities);
+    const [refusal] = this.#planner.eventRefusals(event);
     if (refusal !== undefined) throw refusal;
+    const host = this.#host(event.provider);
     this.#hostByEvent.set(event, host);
     return host;
-  }
-
-  #unknownProvider(provider: string, event: string): EventingError {
-    const known = [...this.#hosts.keys()].join(', ');
-    const text = `${event} names the provider "${provider}"; configured are ${known}: add it to EventingModule's providers.`;
-    return new EventingError('EVT_UNKNOWN_PROVIDER', text);
   }
 
   #channels(provider: string): { name: string; durable: boolean }[] {
@@ -285,31 +306,6 @@ export class EventingRuntime {
     );
     return [...channels].map(([name, durable]) => ({ name, durable }));
   }
-}
-
-/** `undefined` where no pipeline has the method: nothing bound costs nothing. */
-function composed<E, D>(
-  found: Discovered,
-  method: 'send' | 'handle' | 'handleBatch',
-  bound: (pipeline: EnvelopePipeline) => Step<E, D>['run'] | undefined,
-): Composed<E, D> | undefined {
-  const steps = found.pipelines.flatMap(({ label, pipeline }) => {
-    const run = bound(pipeline);
-    return run === undefined ? [] : [{ name: `${label}.${method}`, run }];
-  });
-  return steps.length === 0 ? undefined : compose(steps);
-}
-
-/** A pipeline that restores a session for each event would leave a batch without any. */
-function* batchRefusals(listeners: readonly ListenerDescriptor[], found: Discovered): Iterable<EventingError> {
-  const batch = listeners.find((listener) => listener.batch !== undefined);
-  if (batch === undefined) return;
-  for (const { label, pipeline } of found.pipelines)
-    if (pipeline.handle !== undefined && pipeline.handleBatch === undefined)
-      yield new EventingError(
-        'EVT_BATCH_PIPELINE',
-        `${label} has handle() and no handleBatch(), and ${batch.label} takes batches: write handleBatch(envelopes, listener, next).`,
-      );
 }
 
 function startTimeoutError(milliseconds: number, hosts: Iterable<ProviderHost>): EventingError {

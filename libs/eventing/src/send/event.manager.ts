@@ -29,6 +29,9 @@ export interface SendOptions {
   readonly correlationId?: string;
 }
 
+/** The fields of an event: what a literal has to give. Methods come from the class. */
+export type BodyOf<T> = { [K in keyof T as T[K] extends (...args: never[]) => unknown ? never : K]: T[K] };
+
 export interface EventManagerOptions {
   readonly service: string;
   readonly registry: EventRegistry;
@@ -64,7 +67,7 @@ export class EventManager {
    * been stored all the same.
    */
   sendEvent<T extends object>(event: T, options?: SendOptions): Promise<Envelope<T>>;
-  sendEvent<T extends object>(type: EventClass<T>, body: T, options?: SendOptions): Promise<Envelope<T>>;
+  sendEvent<T extends object>(type: EventClass<T>, body: BodyOf<T>, options?: SendOptions): Promise<Envelope<T>>;
   sendEvent(first: object, second?: object, third?: SendOptions): Promise<Envelope> {
     return new Promise((resolve, reject) => {
       const named = typeof first === 'function';
