@@ -99,6 +99,7 @@ class Mutant implements EventProvider {
     return {
       pause: () => changed.pause(),
       resume: () => changed.resume(),
+      lag: () => changed.lag(),
       stop: () => {
         mutation.unsubscribed?.(name, subscriber);
         return changed.stop();

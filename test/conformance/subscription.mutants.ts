@@ -114,14 +114,43 @@ export const subscriptionMutants: readonly MutantPlan[] = [
   {
     name: 'does not pause',
     mutate: () => ({
-      handle: (handle) => ({ pause: () => undefined, resume: () => handle.resume(), stop: () => handle.stop() }),
+      handle: (handle) => ({
+        pause: () => undefined,
+        resume: () => handle.resume(),
+        lag: () => handle.lag(),
+        stop: () => handle.stop(),
+      }),
     }),
     caught: { pause: /while it is paused/ },
   },
   {
+    name: 'counts what it has delivered as settled',
+    mutate() {
+      let open = 0;
+      return {
+        deliver: (delivery, subscriber) => {
+          open++;
+          subscriber.deliver(delivery);
+        },
+        handle: (handle) => ({
+          pause: () => handle.pause(),
+          resume: () => handle.resume(),
+          lag: async () => Math.max(0, (await handle.lag()) - open),
+          stop: () => handle.stop(),
+        }),
+      };
+    },
+    caught: { lag: never('all are counted') },
+  },
+  {
     name: 'does not resume',
     mutate: () => ({
-      handle: (handle) => ({ pause: () => handle.pause(), resume: () => undefined, stop: () => handle.stop() }),
+      handle: (handle) => ({
+        pause: () => handle.pause(),
+        resume: () => undefined,
+        lag: () => handle.lag(),
+        stop: () => handle.stop(),
+      }),
     }),
     caught: { pause: never('the rest arrives') },
   },

@@ -34,6 +34,15 @@ export {
   type ListenerSubscription,
   type SubscribeOptions,
 } from './runtime/event-listeners.js';
+export {
+  EventingHealth,
+  type EventingReport,
+  type HealthBounds,
+  type HealthResult,
+  type ProviderHealth,
+  type SubscriptionHealth,
+} from './runtime/eventing.health.js';
+export { EventingObserver, type SendOutcome } from './runtime/eventing.observer.js';
 export type { ListenerAnnouncement } from './runtime/announcement.js';
 
 export type { EventDescriptor } from './registry/event.descriptor.js';

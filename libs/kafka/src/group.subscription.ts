@@ -88,6 +88,10 @@ export class GroupSubscription implements SubscriptionHandle, MemberListener {
     this.partitions.resume();
   }
 
+  lag(): Promise<number> {
+    return this.partitions.lag();
+  }
+
   stop(): Promise<void> {
     this.stopped ??= this.shutDown();
     return this.stopped;

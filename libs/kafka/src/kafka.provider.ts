@@ -134,6 +134,7 @@ class KafkaProvider implements EventProvider {
     return {
       pause: () => handle.pause(),
       resume: () => handle.resume(),
+      lag: () => handle.lag(),
       stop: () => handle.stop().finally(() => this.handles.delete(handle)),
     };
   }

@@ -149,6 +149,11 @@ export class PartitionTracker {
     return this.closed;
   }
 
+  /** Everything before it is settled. */
+  get offset(): number {
+    return this.window.head?.offset ?? this.buffer.position;
+  }
+
   /** What to commit now; undefined if the broker has it already. */
   position(): CommittedPosition | undefined {
     const { head } = this.window;

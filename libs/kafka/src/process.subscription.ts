@@ -66,6 +66,10 @@ export class ProcessSubscription implements SubscriptionHandle {
     this.partitions.resume();
   }
 
+  lag(): Promise<number> {
+    return this.partitions.lag();
+  }
+
   stop(): Promise<void> {
     this.stopped = true;
     this.watch?.cancel();

@@ -63,6 +63,23 @@ export class TrackedPartitions implements TrackerHost, ReaderListener {
     return sources.map((source) => this.trackers.get(sourceName(source))).filter((tracker) => tracker !== undefined);
   }
 
+  /** What is stored in these partitions beyond what is settled. The retry topic is left out: most of it is for others. */
+  async lag(): Promise<number> {
+    const { driver, retry } = this.parts;
+    const trackers = [...this.trackers.values()].filter(({ source }) => source.topic !== retry.topic);
+    const topics = new Set(trackers.map(({ source }) => source.topic));
+    const lags = [...topics].map(async (topic) => {
+      const own = trackers.filter(({ source }) => source.topic === topic);
+      const partitions = own.map(({ source }) => source.partition);
+      const ends = await driver.offsets(topic, partitions, 'latest');
+      return own.reduce((sum, tracker) => {
+        const end = ends.get(tracker.source.partition) ?? 0;
+        return sum + Math.max(0, end - tracker.offset);
+      }, 0);
+    });
+    return (await Promise.all(lags)).reduce((sum, lag) => sum + lag, 0);
+  }
+
   /** No more deliveries of these; settlements still count. */
   hold(sources: readonly TopicPartition[]): PartitionTracker[] {
     const trackers = this.of(sources);

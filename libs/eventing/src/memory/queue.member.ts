@@ -82,6 +82,11 @@ export class QueueMember implements SubscriptionHandle {
     if (this.ready.size > 0) this.scheduler.schedule(this);
   }
 
+  async lag(): Promise<number> {
+    const owned = this.queues.flatMap((queue) => queue.ownedBy(this));
+    return owned.reduce((sum, partition) => sum + partition.waitingCount + partition.unsettledCount, 0);
+  }
+
   stop(): Promise<void> {
     this.leave(false);
     return Promise.resolve();

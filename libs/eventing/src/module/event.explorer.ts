@@ -8,6 +8,7 @@ import { EventingError } from '../errors/eventing.error.js';
 import type { FoundExceptionHandler } from '../receive/exception.handlers.js';
 import type { EventRegistry } from '../registry/event.registry.js';
 import type { ListenerDefinition } from '../registry/listener.descriptor.js';
+import { EventingObserver } from '../runtime/eventing.observer.js';
 import type { EventingOptions } from '../runtime/eventing.options.js';
 import type { Discovered } from '../runtime/eventing.runtime.js';
 import type { ListenerCall } from './enhanced.call.js';
@@ -41,6 +42,7 @@ export class EventExplorer {
     const listeners: ListenerDefinition[] = [];
     const pipelines: Found[] = [];
     const exceptionHandlers: FoundExceptionHandler[] = [];
+    const observers: EventingObserver[] = [];
     const attempt = (fn: () => void): void => {
       try {
         fn();
@@ -50,12 +52,13 @@ export class EventExplorer {
       }
     };
     for (const wrapper of [...this.discovery.getProviders(), ...this.discovery.getControllers()]) {
-      const feature: unknown = wrapper.instance;
+      const feature: unknown = wrapper.isAlias ? undefined : wrapper.instance;
       if (feature instanceof FeatureEvents) {
         for (const event of feature.events) attempt(() => registry.describe(event));
         for (const type of feature.handlers) attempt(() => listeners.push(this.#selfHandling(type, registry)));
         continue;
       }
+      if (feature instanceof EventingObserver) observers.push(feature);
       const type = typeOf(wrapper);
       if (type === undefined) continue;
       for (const [method, declaration] of this.#declarations(type))
@@ -75,7 +78,13 @@ export class EventExplorer {
       if (errors !== undefined)
         attempt(() => exceptionHandlers.push({ label: type.name, errors, handler: exceptionHandlerOf(wrapper, type) }));
     }
-    return { listeners, pipelines: arrange(pipelines, options.pipelines, problems), exceptionHandlers, problems };
+    return {
+      listeners,
+      pipelines: arrange(pipelines, options.pipelines, problems),
+      exceptionHandlers,
+      observers,
+      problems,
+    };
   }
 
   #selfHandling(type: SelfHandlingClass, registry: EventRegistry): ListenerDefinition {

@@ -2,7 +2,6 @@ import {
   type DynamicModule,
   type FactoryProvider,
   Inject,
-  Logger,
   Module,
   type ModuleMetadata,
   type OnApplicationBootstrap,
@@ -19,8 +18,10 @@ import type { EventRegistry } from '../registry/event.registry.js';
 import { type EventingOptions, type ResolvedOptions, resolveOptions } from '../runtime/eventing.options.js';
 import { type Discovered, EventingRuntime } from '../runtime/eventing.runtime.js';
 import { EventManager } from '../send/event.manager.js';
+import { EventingHealth } from '../runtime/eventing.health.js';
 import { EventListeners } from '../runtime/event-listeners.js';
 import { EventExplorer } from './event.explorer.js';
+import { nestLogger } from './nest.logger.js';
 import { EventingFeatureModule, FeatureEvents, type FeatureOptions } from './eventing.feature.js';
 
 export interface EventingAsyncOptions extends Pick<ModuleMetadata, 'imports'> {
@@ -108,7 +109,10 @@ function moduleWith(
         provide: EventingRuntime,
         inject: [OPTIONS, EventExplorer, EVENTING_ASSEMBLY],
         useFactory: (given: EventingOptions, explorer: EventExplorer, assembly: EventingAssembly) => {
-          const resolved = resolveOptions(assembly.options(given), new Logger('Eventing'));
+          const resolved = resolveOptions(
+            assembly.options(given),
+            nestLogger((given as EventingOptions | undefined)?.structuredLogs === true),
+          );
           return assembly.runtime(resolved, (registry) => explorer.explore(registry, resolved));
         },
       },
@@ -120,6 +124,7 @@ function moduleWith(
         inject: [EventingRuntime],
         useFactory: (runtime: EventingRuntime) => runtime.deadLetters,
       },
+      { provide: EventingHealth, inject: [EventingRuntime], useFactory: (runtime: EventingRuntime) => runtime.health },
       {
         provide: EventListeners,
         inject: [EventingRuntime],
@@ -131,7 +136,7 @@ function moduleWith(
         useFactory: (runtime: EventingRuntime) => runtime.context,
       },
     ],
-    exports: [EventManager, DeadLetters, EventingContext, EventingRuntime, EventListeners, Envelope],
+    exports: [EventManager, DeadLetters, EventingContext, EventingHealth, EventingRuntime, EventListeners, Envelope],
   };
 }
 

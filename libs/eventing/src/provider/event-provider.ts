@@ -88,9 +88,24 @@ export interface ProviderContext {
 /** The part of Nest's `LoggerService` that a provider uses. */
 export interface ProviderLogger {
   log(message: string): void;
-  warn(message: string): void;
-  error(message: string): void;
+  /** @param details what the line says of an event, as data */
+  warn(message: string, details?: LogDetails): void;
+  error(message: string, details?: LogDetails): void;
   debug(message: string): void;
+}
+
+/** An event in a log line. Nothing of its body or headers is in here. */
+export interface LogDetails {
+  /** The subscription. */
+  readonly listener: string;
+  readonly channel: string;
+  readonly position: string;
+  readonly attempt: number;
+  readonly error: { readonly name: string; readonly message: string; readonly code?: string };
+  // What is known where the message could be read.
+  readonly event?: string;
+  readonly id?: string;
+  readonly correlationId?: string;
 }
 
 export interface ChannelPlan {
@@ -166,6 +181,11 @@ export interface SubscriptionHandle {
   /** No `deliver` after it returns; membership and heartbeats go on. */
   pause(): void;
   resume(): void;
+  /**
+   * How many messages of the sources that this process has are stored and not settled, delivered ones included. A log counts
+   * positions, so that gaps in it make this more than there are. Rejects while the broker is away.
+   */
+  lag(): Promise<number>;
   /** Writes down what was settled, hands the rest back and leaves. The kernel has drained before. Never rejects. */
   stop(): Promise<void>;
 }

@@ -120,6 +120,11 @@ export class BatchLanes<J extends BatchJob> implements Turns<J> {
     this.#look();
   }
 
+  /** Nothing waits for company any more. */
+  stop(): void {
+    this.#timer?.cancel();
+  }
+
   // A loop with a guard, as in `Lanes`: a batch may be over before it has begun.
   #look(): void {
     if (this.#looking) return;
@@ -128,11 +133,15 @@ export class BatchLanes<J extends BatchJob> implements Turns<J> {
     while (this.#places.free && this.#ready.length > 0 && (this.#due || this.#ready.length >= size)) this.#start();
     this.#looking = false;
     if (this.#ready.length > 0 && !this.#due && this.#timer === undefined)
-      this.#timer = clock.setTimeout(() => {
-        this.#timer = undefined;
-        this.#due = true;
-        this.#look();
-      }, wait);
+      this.#timer = clock.setTimeout(
+        () => {
+          this.#timer = undefined;
+          this.#due = true;
+          this.#look();
+        },
+        wait,
+        true,
+      );
   }
 
   #start(): void {

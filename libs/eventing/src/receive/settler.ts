@@ -1,7 +1,8 @@
 import type { Clock } from '../clock.js';
 import { deadLetterOf } from '../dead-letters/dead-letter.factory.js';
 import type { DeadLetter } from '../dead-letters/dead-letter.js';
-import type { EventProvider, ProviderLogger, Settlement } from '../provider/event-provider.js';
+import type { EventProvider, LogDetails, ProviderLogger, Settlement } from '../provider/event-provider.js';
+import type { EventingObserver } from '../runtime/eventing.observer.js';
 import type { DeliveryJob } from './delivery.job.js';
 import type { Failure } from './failure.js';
 
@@ -18,6 +19,7 @@ export interface SettlerOptions {
   readonly provider: EventProvider;
   readonly clock: Clock;
   readonly logger: ProviderLogger;
+  readonly observer?: EventingObserver | undefined;
 }
 
 /** Brings messages to where the kernel decided that they belong. */
@@ -64,7 +66,9 @@ export class Settler {
     const now = clock.now();
     const { delivery, firstFailedAt = now } = job;
     const message = job.read?.message;
-    return deadLetterOf({ service, listener: name, delivery, message, failure, attempts, firstFailedAt, now });
+    const letter = deadLetterOf({ service, listener: name, delivery, message, failure, attempts, firstFailedAt, now });
+    this.options.observer?.deadLettered(letter);
+    return letter;
   }
 
   /** Writes a letter for a message that is settled already (at-most-once). */
@@ -75,10 +79,29 @@ export class Settler {
   }
 
   say(level: 'warn' | 'error', job: DeliveryJob, text: string, error: unknown): void {
-    this.options.logger[level](`${text}: ${String(job)}: ${error instanceof Error ? error.message : String(error)}`);
+    const { name, logger } = this.options;
+    const { channel, position } = job.delivery;
+    const { message } = job.read ?? {};
+    const known =
+      message === undefined ? {} : { event: message.name, id: message.id, correlationId: message.correlationId };
+    const { attempt } = job;
+    logger[level](`${text}: ${String(job)}: ${error instanceof Error ? error.message : String(error)}`, {
+      listener: name,
+      channel,
+      position,
+      attempt,
+      error: errorOf(error),
+      ...known,
+    });
   }
 
   async #settle(job: DeliveryJob, settlement: Settlement): Promise<void> {
     await job.delivery.settle(settlement);
   }
+}
+
+function errorOf(error: unknown): LogDetails['error'] {
+  if (!(error instanceof Error)) return { name: typeof error, message: String(error) };
+  const { name, message } = error;
+  return 'code' in error && typeof error.code === 'string' ? { name, message, code: error.code } : { name, message };
 }

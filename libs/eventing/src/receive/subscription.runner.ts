@@ -3,6 +3,7 @@ import { EventingError } from '../errors/eventing.error.js';
 import type { Delivery, EventProvider, ProviderLogger, Settlement, Subscriber } from '../provider/event-provider.js';
 import type { EventRegistry } from '../registry/event.registry.js';
 import type { ListenerDescriptor } from '../registry/listener.descriptor.js';
+import type { EventingObserver } from '../runtime/eventing.observer.js';
 import type { AttemptRunner } from './attempt.runner.js';
 import { BatchLanes } from './batch.lanes.js';
 import { DeliveryJob } from './delivery.job.js';
@@ -30,6 +31,7 @@ export interface RunnerOptions {
   readonly rebalanceDrain: number;
   readonly clock: Clock;
   readonly logger: ProviderLogger;
+  readonly observer?: EventingObserver | undefined;
 }
 
 /**
@@ -67,6 +69,17 @@ export class SubscriptionRunner implements Subscriber {
       new Set(listeners.flatMap((listener) => listener.events.map((event) => event.channel))).size > 1;
   }
 
+  get unsettled(): number {
+    return this.#open.size;
+  }
+
+  /** When the oldest of them was sent, milliseconds since 1970. */
+  get oldestUnsettled(): number | undefined {
+    let oldest: number | undefined;
+    for (const { delivery } of this.#open) oldest = Math.min(oldest ?? Infinity, delivery.time);
+    return oldest;
+  }
+
   deliver(delivery: Delivery): void {
     const { key } = delivery;
     const job = new DeliveryJob(
@@ -88,6 +101,7 @@ export class SubscriptionRunner implements Subscriber {
     this.#draining = true;
     await this.#empty(() => true, 'released', milliseconds);
     this.#watch.stop();
+    this.#batches?.stop();
   }
 
   #turn(job: DeliveryJob): void {

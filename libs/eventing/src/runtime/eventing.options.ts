@@ -47,6 +47,12 @@ export interface EventingOptions {
   /** Options of listeners over those of `@EventListener()`, by the name of the listener (that of its class). @default none */
   readonly listeners?: Readonly<Record<string, ListenerOptions>>;
   /**
+   * Log lines of events are objects, `{ message, listener, event, id, correlationId, channel, position, attempt, error }`, as loggers that
+   * write JSON take them (Nest's with `json: true`, pino). Has no effect on a `logger` of your own, which gets both.
+   * @default false
+   */
+  readonly structuredLogs?: boolean;
+  /**
    * Runs the application's global guards, pipes, interceptors and filters on listeners too. Most are written for HTTP.
    * @default false
    */

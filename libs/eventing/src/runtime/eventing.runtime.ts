@@ -17,6 +17,8 @@ import { EventManager } from '../send/event.manager.js';
 import { announcementLine, type ListenerAnnouncement } from './announcement.js';
 import type { ResolvedOptions } from './eventing.options.js';
 import type { EventListeners, ListenerSubscription } from './event-listeners.js';
+import { EventingHealth } from './eventing.health.js';
+import { type EventingObserver, foldObservers } from './eventing.observer.js';
 import { Planner } from './planner.js';
 import { RunningSubscription, Subscriptions } from './subscriptions.js';
 import { within } from './within.js';
@@ -27,6 +29,8 @@ export interface Discovered {
   readonly pipelines: readonly FoundPipeline[];
   readonly listeners: readonly ListenerDefinition[];
   /** @default none */
+  readonly observers?: readonly EventingObserver[];
+  /** @default none */
   readonly exceptionHandlers?: readonly FoundExceptionHandler[];
   /** What is wrong with what was found; any of it refuses the start. */
   readonly problems: readonly EventingError[];
@@ -34,6 +38,12 @@ export interface Discovered {
 
 /** Finds listeners by other means than discovery: a bridge to another framework's handlers. */
 export type ListenerSource = (registry: EventRegistry) => Pick<Discovered, 'listeners' | 'problems'>;
+
+/** What stands in the way of every send, folded. */
+interface Outward {
+  readonly send: Composed<Envelope, EventDescriptor> | undefined;
+  readonly observer: EventingObserver | undefined;
+}
 
 /**
  * One application's eventing, without Nest: puts the parts together, starts them in order and stops them in order. The Nest
@@ -44,6 +54,7 @@ export class EventingRuntime {
   readonly registry: EventRegistry;
   readonly events: EventManager;
   readonly deadLetters: DeadLetters;
+  readonly health: EventingHealth;
   readonly #hosts: ReadonlyMap<string, ProviderHost>;
   readonly #hostByEvent = new Map<EventDescriptor, ProviderHost>();
   readonly #sources: ListenerSource[] = [];
@@ -56,7 +67,7 @@ export class EventingRuntime {
   #stopping: Promise<void> | undefined;
   #connected: Promise<void> | undefined;
   /** What the sends of pipelines were folded into; made anew when what was found is found anew. */
-  #outward: { readonly send: Composed<Envelope, EventDescriptor> | undefined } | undefined;
+  #outward: Outward | undefined;
 
   /**
    * @param discover is called at the start; and before, if something is sent before: then perhaps not everything is there yet
@@ -78,11 +89,13 @@ export class EventingRuntime {
       service: options.service,
       registry: this.registry,
       context: this.context,
-      pipelines: () => (this.#outward ??= { send: foldPipelines(this.#discovered().pipelines, 'send') }).send,
+      pipelines: () => this.#out().send,
+      observer: () => this.#out().observer,
       host: (event) => this.#hostOf(event),
       clock: options.clock,
     });
     this.deadLetters = new DeadLetters([...this.#hosts.values()]);
+    this.health = new EventingHealth(this.#hosts, this.#subscriptions, options.clock, () => this.ready);
   }
 
   /**
@@ -96,6 +109,11 @@ export class EventingRuntime {
     }
     this.#sources.push(source);
     this.#found = undefined;
+  }
+
+  /** The service's name. */
+  get service(): string {
+    return this.options.service;
   }
 
   /** What the start said of each listener. */
@@ -221,7 +239,14 @@ export class EventingRuntime {
       this.#exceptions?.size === 0 ? undefined : this.#exceptions,
       foldPipelines(pipelines, 'handleBatch'),
     );
-    const runner = new SubscriptionRunner({ ...options, ...plan, provider, registry, attempts });
+    const runner = new SubscriptionRunner({
+      ...options,
+      ...plan,
+      provider,
+      registry,
+      attempts,
+      observer: this.#out().observer,
+    });
     const handle = await provider.subscribe(
       {
         name: plan.name,
@@ -266,6 +291,21 @@ export class EventingRuntime {
       'EVT_UNKNOWN_LISTENER',
       `No listener "${listener}" runs here: ${known.length === 0 ? 'there is none' : `there are ${known.join(', ')}`}.`,
     );
+  }
+
+  #out(): Outward {
+    if (this.#outward !== undefined) return this.#outward;
+    const { pipelines, observers = [] } = this.#discovered();
+    this.#outward = {
+      send: foldPipelines(pipelines, 'send'),
+      observer: foldObservers(observers, (text) => this.options.logger.warn(text)),
+    };
+    return this.#outward;
+  }
+
+  /** What kind of provider goes by this name: `kafka`, `memory`. @throws EventingError EVT_UNKNOWN_PROVIDER */
+  kindOf(provider: string): string {
+    return this.#host(provider).provider.kind;
   }
 
   #discovered(): Discovered {

@@ -17,6 +17,20 @@ export class RunningSubscription {
     return this.#paused;
   }
 
+  /** Deliveries that are not settled. */
+  get unsettled(): number {
+    return this.runner.unsettled;
+  }
+
+  /** When the oldest of those was sent, milliseconds since 1970. */
+  get oldestUnsettled(): number | undefined {
+    return this.runner.oldestUnsettled;
+  }
+
+  lag(): Promise<number> {
+    return this.handle.lag();
+  }
+
   /** Idempotent, as are all that follow. */
   pause(): void {
     this.#paused = true;

@@ -10,6 +10,7 @@ import type { OutgoingMessage } from '../provider/event-provider.js';
 import type { ProviderHost } from '../provider/provider.host.js';
 import type { EventDescriptor } from '../registry/event.descriptor.js';
 import type { EventRegistry } from '../registry/event.registry.js';
+import type { EventingObserver, SendOutcome } from '../runtime/eventing.observer.js';
 import { encodeEnvelope } from './envelope.encoder.js';
 import { PendingSend } from './pending.send.js';
 import type { Sink } from './sink.js';
@@ -38,6 +39,8 @@ export interface EventManagerOptions {
   readonly context: EventingContext;
   /** `undefined` where no pipeline sends. */
   readonly pipelines: () => Composed<Envelope, EventDescriptor> | undefined;
+  /** `undefined` where nobody watches. */
+  readonly observer: () => EventingObserver | undefined;
   /** Throws where no provider carries the event, or the one it names cannot. */
   readonly host: (event: EventDescriptor) => ProviderHost;
   readonly clock: Clock;
@@ -95,7 +98,37 @@ export class EventManager {
     const envelope = this.#envelope(event, body, options, scope);
     const sink = scope?.unitOfWork === undefined ? host.buffer : this.#stagingInto(scope.unitOfWork, event.provider);
     if (!host.used) void host.connect().catch(() => undefined);
-    const send = new PendingSend(envelope, event.channel, resolve, reject);
+    const end = this.options.observer()?.sending(envelope, event);
+    if (end !== undefined) return this.#sendWatched(envelope, event, host, sink, end, resolve, reject);
+    this.#sendInto(sink, new PendingSend(envelope, event.channel, resolve, reject), event, host);
+  }
+
+  #sendWatched(
+    envelope: Envelope,
+    event: EventDescriptor,
+    host: ProviderHost,
+    sink: Sink,
+    end: SendOutcome,
+    resolve: (envelope: Envelope) => void,
+    reject: (error: unknown) => void,
+  ): void {
+    const failed = (error: unknown): void => {
+      end(error);
+      reject(error);
+    };
+    const done = (sent: Envelope): void => {
+      end();
+      resolve(sent);
+    };
+    try {
+      this.#sendInto(sink, new PendingSend(envelope, event.channel, done, failed), event, host);
+    } catch (error) {
+      failed(error);
+    }
+  }
+
+  #sendInto(sink: Sink, send: PendingSend, event: EventDescriptor, host: ProviderHost): void {
+    const { envelope } = send;
     const pipelines = this.options.pipelines();
     if (pipelines === undefined) {
       const message = encodeEnvelope(envelope, event, host.provider.binding, host.maxBodyBytes);

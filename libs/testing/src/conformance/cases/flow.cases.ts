@@ -79,6 +79,31 @@ export const flowCases: readonly ConformanceCase[] = [
     },
   },
   {
+    id: 'lag',
+    title: 'lag() tells how much is stored and not settled, delivered or not, and nothing when all is',
+    async run(trial) {
+      const channel = trial.channel();
+      const port = await trial.port('one', [channel]);
+      const got = await port.subscribe({ name: 'reader', channels: [channel], window: 2 }, () => undefined);
+      assert.equal(await got.handle?.lag(), 0, 'before anything was published');
+      await port.publish(range(20).map((n) => ({ channel, key: `k${n % 4}`, body: Buffer.from(`${n}`) })));
+      await trial.until('some are delivered', () => got.deliveries.length >= 2);
+      await trial.until('all are counted', async () => (await got.handle?.lag()) === 20);
+      let settled = 0;
+      await trial.until(
+        'it goes down to nothing',
+        async () => {
+          for (; settled < got.deliveries.length; settled++) {
+            const delivery = got.deliveries[settled];
+            if (delivery !== undefined) accepting(delivery);
+          }
+          return got.deliveries.length >= 20 && (await got.handle?.lag()) === 0;
+        },
+        () => `${got.deliveries.length} delivered`,
+      );
+    },
+  },
+  {
     id: 'pause',
     title: 'a paused handle delivers nothing, from the call on, and everything after resume()',
     async run(trial) {
