@@ -1,3 +1,15 @@
+export { type OverridableBuilder, TestEventing, testEventing, type TestEventingOptions } from './kit/test.eventing.js';
+export type { RawMessageOptions } from './kit/foreign.publisher.js';
+export type { SettleOptions } from './kit/settling.js';
+export type { Attempt, Delivered, Handled } from './kit/delivery.record.js';
+export type { EventOf, ListenerClass, ListenerTarget } from './kit/listener.target.js';
+export { type FaultOptions, type MessageFaultOptions, TestFaults } from './kit/test.faults.js';
+
+export { DelayAtRandom, type DelayAtRandomOptions } from './chaos/delay-at-random.pipeline.js';
+export { DuplicateAtRandom, type DuplicateAtRandomOptions } from './chaos/duplicate-at-random.pipeline.js';
+export { FailAtRandom, type FailAtRandomOptions } from './chaos/fail-at-random.pipeline.js';
+export type { ChaosOptions } from './chaos/chaos.options.js';
+
 export { VirtualClock } from './virtual.clock.js';
 
 export {

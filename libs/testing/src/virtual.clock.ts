@@ -32,6 +32,11 @@ export class VirtualClock implements Clock {
     return this.timers.length;
   }
 
+  /** When each of them is due, milliseconds since 1970, the earliest first. */
+  get dueTimes(): number[] {
+    return this.timers.map(({ due }) => due);
+  }
+
   setTimeout(fn: () => void, ms: number): Timer {
     const entry: Entry = { due: this.time + (ms > 0 ? ms : 0), fn };
     let index = this.timers.length;
