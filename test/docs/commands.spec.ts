@@ -8,10 +8,13 @@ interface Manifest {
   readonly name: string;
   readonly scripts: Record<string, string>;
   readonly peerDependencies: Record<string, string>;
+  readonly devDependencies: Record<string, string>;
 }
 
 const manifest = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')) as Manifest;
-const shell = (await fencesOfAllPages()).filter(({ language }) => /^(?:sh|bash|shell|console)$/.test(language));
+const fences = await fencesOfAllPages();
+const files = new Set(fences.map(({ code }) => /^\/\/ file: (\S+)/.exec(code)?.[1]));
+const shell = fences.filter(({ language }) => /^(?:sh|bash|shell|console)$/.test(language));
 
 /** `a && b # c` is two commands. */
 const commands = ({ code }: Fence): string[] =>
@@ -25,6 +28,14 @@ const commands = ({ code }: Fence): string[] =>
 function fault(command: string): string | undefined {
   const [program = '', ...words] = command.split(/\s+/);
   if (program.startsWith('.')) return existsSync(join(ROOT, program)) ? undefined : `${program} is not there`;
+  // Into what the command before it made.
+  if (program === 'cd') return undefined;
+  if (program === 'npx')
+    return (words[0] ?? '') in manifest.devDependencies ? undefined : `${words[0]} is not known here`;
+  if (program === 'node') {
+    const name = /^dist\/([\w.-]+)\.js$/.exec(words[0] ?? '')?.[1];
+    return files.has(`${name}.ts`) ? undefined : `no page has a file ${name}.ts`;
+  }
   if (program !== 'npm') return `is not checked: tell ${import.meta.filename.slice(ROOT.length)} how`;
   const [verb = '', ...rest] = words;
   if (verb === 'ci') return undefined;
@@ -60,7 +71,8 @@ it('what the first ten minutes install is what a Nest application lacks', () => 
     .filter(({ page }) => page === 'docs/getting-started.md')
     .flatMap(commands)
     .flatMap((command) => /^npm install (.*)$/.exec(command)?.[1]?.split(' ') ?? []);
-  const brings = /^(?:@nestjs\/(?:common|core)|reflect-metadata|rxjs)$/;
+  // Whoever needs the bridge to @nestjs/microservices has that already.
+  const brings = /^(?:@nestjs\/(?:common|core|microservices)|@opentelemetry\/api|reflect-metadata|rxjs)$/;
   const lacks = Object.keys(manifest.peerDependencies).filter((name) => !brings.test(name));
   expect(installed.sort()).toEqual([manifest.name, ...lacks].sort());
 });
@@ -72,6 +84,8 @@ it('a command that is not there would be seen', () => {
     'npm install nestjs-eventing left-pad',
     './no-such',
     'yarn',
+    'npx left-pad',
+    'node dist/no-such.js',
   ];
   expect(wrong.map(fault)).not.toContain(undefined);
   expect(['npm ci', 'npm test', 'npm run --silent build'].map(fault)).toEqual([undefined, undefined, undefined]);
