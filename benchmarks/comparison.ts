@@ -20,6 +20,8 @@ export interface Comparison {
   readonly module: string;
   readonly ours: string;
   readonly reference: string;
+  /** Where the reference is, if it is in another. */
+  readonly referenceModule?: string;
   /** What the two are called in the table. */
   readonly names: readonly [ours: string, reference: string];
   readonly settings?: Record<string, string>;
@@ -55,10 +57,10 @@ function withTarget(metric: Metric, target: Metric['target']): Metric {
 
 /** Runs both in turn, ours and the reference, and compares medians. */
 export async function compare(comparison: Comparison): Promise<Result[]> {
-  const module = new URL(`./${comparison.module}.js`, import.meta.url).href;
-  const { settings = {}, referenceSettings = settings } = comparison;
-  const reference = await startSubject(module, comparison.reference, referenceSettings);
-  const ours = await startSubject(module, comparison.ours, settings);
+  const { module, referenceModule = module, settings = {}, referenceSettings = settings } = comparison;
+  const file = (name: string): string => new URL(`./${name}.js`, import.meta.url).href;
+  const reference = await startSubject(file(referenceModule), comparison.reference, referenceSettings);
+  const ours = await startSubject(file(module), comparison.ours, settings);
   const samples: { ours: Sample; reference: Sample }[] = [];
   for (let round = 0; round < comparison.warmUp + comparison.rounds; round++) {
     const pair = { reference: await reference.round(), ours: await ours.round() };

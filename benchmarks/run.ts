@@ -3,7 +3,7 @@ import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { acquireKafka } from '../test/brokers/brokers.js';
 import { backlog } from './backlog.js';
-import { kafkaBenches, memoryBenches } from './benches.js';
+import { kafkaBenches, memoryBenches, nestBenches } from './benches.js';
 import { compare, type Result } from './comparison.js';
 import { markdown } from './report.js';
 
@@ -20,6 +20,7 @@ const keep = (found: readonly Result[]): void => {
 };
 
 for (const bench of memoryBenches) if (wanted('memory')) keep(await compare(bench));
+for (const bench of nestBenches) if (wanted('nest')) keep(await compare(bench));
 
 if (wanted('kafka')) {
   // A broker for each: what one bench leaves behind would slow the next.

@@ -16,6 +16,8 @@ import { ATTRIBUTE, systemOf } from './semantic.conventions.js';
 /** A span for each send, from the call to the broker's answer; the event carries it as its trace context. */
 @Injectable()
 export class TelemetryObserver extends EventingObserver {
+  #found: EventingRuntime | undefined;
+
   constructor(
     private readonly module: ModuleRef,
     private readonly instruments: Instruments,
@@ -62,8 +64,10 @@ export class TelemetryObserver extends EventingObserver {
     });
   }
 
-  // Looked up when it is needed: the runtime finds this class, so it cannot be injected here.
+  // Looked up when it is first needed: the runtime finds this class, so it cannot be injected here.
   get #runtime(): EventingRuntime {
-    return this.module.get(EventingRuntime, { strict: false });
+    const found: EventingRuntime = this.#found ?? this.module.get(EventingRuntime, { strict: false });
+    this.#found = found;
+    return found;
   }
 }

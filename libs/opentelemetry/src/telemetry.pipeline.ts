@@ -23,6 +23,9 @@ import { ATTRIBUTE, systemOf } from './semantic.conventions.js';
 @EnvelopePipeline()
 @Injectable()
 export class TelemetryPipeline implements EnvelopePipeline {
+  // Looked up when it is first needed: the runtime finds this class, so it cannot be injected here.
+  #found: EventingRuntime | undefined;
+
   constructor(
     private readonly module: ModuleRef,
     private readonly instruments: Instruments,
@@ -57,7 +60,8 @@ export class TelemetryPipeline implements EnvelopePipeline {
     more: Attributes,
   ): Promise<void> {
     const { tracer, consumed, processDuration } = this.instruments;
-    const runtime = this.module.get(EventingRuntime, { strict: false });
+    const runtime: EventingRuntime = this.#found ?? this.module.get(EventingRuntime, { strict: false });
+    this.#found = runtime;
     const common: Attributes = {
       [ATTRIBUTE.system]: systemOf(runtime.kindOf(listener.provider)),
       [ATTRIBUTE.destination]: channel,

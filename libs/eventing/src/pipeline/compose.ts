@@ -15,16 +15,18 @@ export type Composed<E, D> = (envelope: E, descriptor: D, last: () => Promise<vo
  */
 export function compose<E, D>(steps: readonly Step<E, D>[]): Composed<E, D> {
   return (envelope, descriptor, last) => {
-    const enter = async (index: number): Promise<void> => {
+    const enter = (index: number): Promise<void> => {
       const step = steps[index];
       if (step === undefined) return last();
       const turn = new Turn(step.name, () => enter(index + 1));
+      let result: unknown;
       try {
-        await step.run(envelope, descriptor, turn.next);
-      } finally {
-        await turn.end();
+        result = step.run(envelope, descriptor, turn.next);
+      } catch (error) {
+        return turn.fail(error);
       }
-      await turn.outcome();
+      // Most return what `next()` gave them: it ends as that ends, and no promise is made for it.
+      return turn.isAll(result) ? result : turn.end(result);
     };
     return enter(0);
   };
@@ -35,6 +37,8 @@ class Turn {
   #below: Promise<void> | undefined;
   #fault: EventingError | undefined;
   #ended = false;
+  /** The step has returned, or has waited: what it leaves alone now must not count as unhandled. */
+  #watched = false;
 
   constructor(
     private readonly step: string,
@@ -44,22 +48,42 @@ class Turn {
   readonly next: Next = () => {
     if (this.#below !== undefined) return this.#refuse(nextTwice(this.step));
     if (this.#ended) return this.#refuse(nextMissing(this.step));
-    // Somebody looks at it in the end; until then its failure must not count as unhandled.
-    this.#below = handled(this.enter());
+    this.#below = this.enter();
+    if (this.#watched) void handled(this.#below);
     return this.#below;
   };
 
-  /** Also a step that throws ends only with what is below it: its lane must not go on while a listener runs. */
-  async end(): Promise<void> {
+  /** The step returned what `next()` gave it, and nothing was wrong. */
+  isAll(result: unknown): result is Promise<void> {
+    this.#watched = true;
+    if (result !== this.#below || result === undefined || this.#fault !== undefined) return false;
     this.#ended = true;
-    await this.#below?.catch(() => undefined);
+    return true;
+  }
+
+  async fail(error: unknown): Promise<never> {
+    this.#watched = true;
+    await this.#over();
+    throw error;
   }
 
   /** A step can neither hide that what is below failed, nor that it called `next()` twice. */
-  async outcome(): Promise<void> {
+  async end(result: unknown): Promise<void> {
+    if (this.#below !== undefined) void handled(this.#below);
+    try {
+      await result;
+    } finally {
+      await this.#over();
+    }
     if (this.#below === undefined) throw nextMissing(this.step);
     await this.#below;
     if (this.#fault !== undefined) throw this.#fault;
+  }
+
+  /** Also a step that throws ends only with what is below it: its lane must not go on while a listener runs. */
+  async #over(): Promise<void> {
+    this.#ended = true;
+    await this.#below?.catch(() => undefined);
   }
 
   #refuse(fault: EventingError): Promise<void> {

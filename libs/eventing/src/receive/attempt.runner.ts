@@ -94,9 +94,7 @@ export class AttemptRunner {
 
   #call(listener: ListenerDescriptor, body: object, envelope: Envelope): unknown {
     if (this.pipelines === undefined) return listener.invoke(body, envelope);
-    return this.pipelines(envelope, listener, async () => {
-      await listener.invoke(body, envelope);
-    });
+    return this.pipelines(envelope, listener, () => promised(() => listener.invoke(body, envelope)));
   }
 }
 
@@ -106,6 +104,16 @@ function envelopeOf(message: DecodedMessage, body: object, attempt: number, abor
   // A copy of the headers: what one attempt sets, the next must not find.
   const headers = EventHeaders.of(message.headers === undefined ? undefined : new Map(message.headers));
   return new Envelope(message, body, headers, attempt, false, abort);
+}
+
+/** As an async function, without a promise of its own around one that is there. */
+function promised(call: () => unknown): Promise<void> {
+  try {
+    const result = call();
+    return (result instanceof Promise ? result : Promise.resolve(result)) as Promise<void>;
+  } catch (error) {
+    return Promise.reject(error);
+  }
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
