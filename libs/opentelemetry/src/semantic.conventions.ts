@@ -28,8 +28,3 @@ export const METRIC = {
 
 /** Seconds; what the conventions recommend for all durations. */
 export const DURATION_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10];
-
-/** `messaging.system` of a provider's kind: the conventions' own words where they have one. */
-export function systemOf(kind: string): string {
-  return kind === 'amqp' || kind === 'stomp' ? 'activemq' : kind;
-}

@@ -11,7 +11,7 @@ import {
 } from 'nestjs-eventing';
 import { headerCarrier } from './header.carrier.js';
 import { errorMessage, errorType, Instruments } from './instruments.js';
-import { ATTRIBUTE, systemOf } from './semantic.conventions.js';
+import { ATTRIBUTE } from './semantic.conventions.js';
 
 /** A span for each send, from the call to the broker's answer; the event carries it as its trace context. */
 @Injectable()
@@ -28,7 +28,7 @@ export class TelemetryObserver extends EventingObserver {
   override sending(envelope: Envelope, event: EventDescriptor): SendOutcome {
     const { tracer, sent, operationDuration } = this.instruments;
     const common: Attributes = {
-      [ATTRIBUTE.system]: systemOf(this.#runtime.kindOf(event.provider)),
+      [ATTRIBUTE.system]: this.#runtime.kindOf(event.provider),
       [ATTRIBUTE.destination]: event.channel,
       [ATTRIBUTE.operationName]: 'send',
       [ATTRIBUTE.operationType]: 'send',

@@ -14,7 +14,7 @@ import {
 import { type Envelope, EnvelopePipeline, EventingRuntime, type ListenerDescriptor, type Next } from 'nestjs-eventing';
 import { headerCarrier } from './header.carrier.js';
 import { errorMessage, errorType, Instruments } from './instruments.js';
-import { ATTRIBUTE, systemOf } from './semantic.conventions.js';
+import { ATTRIBUTE } from './semantic.conventions.js';
 
 /**
  * A span for each attempt to handle an event: a child of the span that sent it, and linked to it. A batch has a span of its own, linked to
@@ -63,7 +63,7 @@ export class TelemetryPipeline implements EnvelopePipeline {
     const runtime: EventingRuntime = this.#found ?? this.module.get(EventingRuntime, { strict: false });
     this.#found = runtime;
     const common: Attributes = {
-      [ATTRIBUTE.system]: systemOf(runtime.kindOf(listener.provider)),
+      [ATTRIBUTE.system]: runtime.kindOf(listener.provider),
       [ATTRIBUTE.destination]: channel,
       [ATTRIBUTE.operationName]: 'process',
       [ATTRIBUTE.operationType]: 'process',
