@@ -27,7 +27,8 @@ export {
 } from './module/eventing.module.js';
 export { type EventingOptions, type ResolvedOptions, resolveOptions } from './runtime/eventing.options.js';
 export type { EventOverride } from './registry/overrides.js';
-export { EventingRuntime, type Discovered, type ListenerSource } from './runtime/eventing.runtime.js';
+export { EventingRuntime } from './runtime/eventing.runtime.js';
+export type { Discovered, ListenerSource } from './runtime/findings.js';
 export {
   EventListeners,
   type ListenerStatus,
@@ -66,6 +67,16 @@ export type { DecodedMessage, WireAttributes, WireBinding, WireFormat } from './
 export type * from './provider/event-provider.js';
 export type { Abilities } from './provider/abilities.js';
 export * from './memory/index.js';
+
+// For those who write a provider.
+export { Alarm, backoff, settledWithin } from './provider/backoff.js';
+export { type NumberLimits, optionFaults } from './provider/option.faults.js';
+export {
+  DEAD_LETTER_HEADER,
+  decodeDeadLetter,
+  encodeDeadLetter,
+  type StoredLetter,
+} from './dead-letters/dead-letter.codec.js';
 
 export type { RetryOptions } from './receive/retry.policy.js';
 export type { DeadLetter, DeadLetterReason } from './dead-letters/dead-letter.js';

@@ -1,5 +1,4 @@
-import type { Clock, Timer } from 'nestjs-eventing';
-import { backoff } from './backoff.js';
+import { backoff, type Clock, type Timer } from 'nestjs-eventing';
 import { StaleMemberError, type CommittedPosition } from './kafka.driver.js';
 import type { PartitionTracker } from './partition.tracker.js';
 

@@ -1,5 +1,4 @@
-import { EventingError, type DeadLetter, type DeadLetterPage, type DeadLetterQuery, type DeadLetterStore } from 'nestjs-eventing'; // prettier-ignore
-import { decodeLetter, encodeLetter } from './dead-letter.codec.js';
+import { EventingError, type DeadLetter, type DeadLetterPage, type DeadLetterQuery, type DeadLetterStore, decodeDeadLetter, encodeDeadLetter } from 'nestjs-eventing'; // prettier-ignore
 import type { IncomingRecord, KafkaDriver } from './kafka.driver.js';
 import { connectionError } from './kafka.errors.js';
 import type { ProducerQueue } from './producer.queue.js';
@@ -34,7 +33,7 @@ export class DeadLetterTopic implements DeadLetterStore {
         topic: this.topic,
         key: letter.id,
         value,
-        headers: encodeLetter(letter),
+        headers: encodeDeadLetter(letter),
         time: this.now(),
       });
     } catch (cause) {
@@ -102,7 +101,9 @@ export class DeadLetterTopic implements DeadLetterStore {
       if (nextOffset <= at) break;
       at = nextOffset;
     }
-    const letters = [...live].map(([id, record]) => decodeLetter(id, record));
+    const letters = [...live].map(([id, { headers, value, time }]) =>
+      decodeDeadLetter(id, { headers, body: value, time }),
+    );
     return { letters, next };
   }
 

@@ -1,5 +1,11 @@
-import type { Subscriber, Subscription, SubscriptionHandle } from 'nestjs-eventing';
-import { Alarm, backoff, within } from './backoff.js';
+import {
+  Alarm,
+  backoff,
+  settledWithin,
+  type Subscriber,
+  type Subscription,
+  type SubscriptionHandle,
+} from 'nestjs-eventing';
 import { CommitLoop } from './commit.loop.js';
 import { decodeNotes } from './commit.metadata.js';
 import { DriverError, sourceName, type CommittedPosition, type DriverMember, type MemberListener, type TopicPartition } from './kafka.driver.js'; // prettier-ignore
@@ -122,7 +128,7 @@ export class GroupSubscription implements SubscriptionHandle, MemberListener {
   async revoked(sources: readonly TopicPartition[]): Promise<void> {
     const { context } = this.parts;
     const trackers = this.partitions.hold(sources);
-    await within(this.subscriber.revoked(sources.map(sourceName)), context.rebalanceDrain + DRAIN_SLACK);
+    await settledWithin(this.subscriber.revoked(sources.map(sourceName)), context.rebalanceDrain + DRAIN_SLACK);
     for (const tracker of trackers) tracker.letGo();
     try {
       await this.commits.flush(trackers, FLUSH_TIMEOUT);
@@ -243,14 +249,14 @@ export class GroupSubscription implements SubscriptionHandle, MemberListener {
   private async shutDown(): Promise<void> {
     const trackers = this.partitions.hold(this.partitions.sources);
     for (const tracker of trackers) tracker.letGo();
-    await within(this.commits.flush(trackers, STOP_TIMEOUT), STOP_TIMEOUT);
+    await settledWithin(this.commits.flush(trackers, STOP_TIMEOUT), STOP_TIMEOUT);
     this.commits.stop();
     this.alarm.wake();
     this.established?.resolve();
     this.established = undefined;
     await this.member.leave();
     this.partitions.close();
-    if (!this.subscription.durable) await within(this.parts.driver.forgetGroup(this.group), FORGET_TIMEOUT);
+    if (!this.subscription.durable) await settledWithin(this.parts.driver.forgetGroup(this.group), FORGET_TIMEOUT);
   }
 }
 

@@ -1,15 +1,16 @@
-import { randomUUID } from 'node:crypto';
 import { connect, Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
-import {
-  systemClock,
-  type Clock,
-  type Delivery,
-  type OutgoingMessage,
-  type ProviderContext,
-  type Subscription,
-} from 'nestjs-eventing';
+import type { Clock } from 'nestjs-eventing';
 import type { SocketTarget } from './kafka.options.js';
+
+export {
+  contextOf,
+  message,
+  subscriptionOf,
+  type TestContext,
+  textOf,
+  until,
+} from '../../eventing/src/provider/provider.fixture.js';
 
 const STEP = 50;
 
@@ -44,74 +45,6 @@ export class HandClock implements Clock {
 /** Lets everything that is ready to run do so. */
 export async function turn(): Promise<void> {
   for (let index = 0; index < 5; index++) await new Promise((resolve) => setImmediate(resolve));
-}
-
-/** Looks every few milliseconds until it is so. */
-export async function until(what: string, check: () => boolean | Promise<boolean>, patience = 20_000): Promise<void> {
-  for (const end = Date.now() + patience; !(await check());) {
-    if (Date.now() > end) throw new Error(`Not within ${patience} ms: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
-
-export interface TestContext extends ProviderContext {
-  readonly lines: string[];
-  readonly statuses: string[];
-}
-
-export function contextOf(service: string, changes: Partial<ProviderContext> = {}): TestContext {
-  const lines: string[] = [];
-  const statuses: string[] = [];
-  const note = (level: string) => (message: string) => void lines.push(`${level} ${message}`);
-  return {
-    name: 'default',
-    service,
-    instance: randomUUID(),
-    topology: 'create',
-    publishTimeout: 15_000,
-    rebalanceDrain: 3_000,
-    maxBodyBytes: 1_000_000,
-    clock: systemClock,
-    logger: { log: note('log'), warn: note('warn'), error: note('error'), debug: note('debug') },
-    onStatus: (status) => void statuses.push(status),
-    lines,
-    statuses,
-    ...changes,
-  };
-}
-
-export function message(
-  channel: string,
-  changes: Partial<OutgoingMessage> & { readonly text?: string } = {},
-): OutgoingMessage {
-  const { text = 'body', ...rest } = changes;
-  return {
-    id: randomUUID(),
-    channel,
-    key: undefined,
-    headers: {},
-    body: Buffer.from(text),
-    time: Date.now(),
-    durable: true,
-    ...rest,
-  };
-}
-
-export function subscriptionOf(name: string, channel: string, changes: Partial<Subscription> = {}): Subscription {
-  return {
-    name,
-    channels: [channel],
-    perProcess: false,
-    durable: true,
-    from: 'first-subscription',
-    window: 256,
-    ordered: true,
-    ...changes,
-  };
-}
-
-export function textOf(delivery: Pick<Delivery, 'body'>): string {
-  return Buffer.from(delivery.body).toString('utf8');
 }
 
 /** The network of one process: what it has open can be cut, as if the process had died or its host had lost the network. */

@@ -22,6 +22,8 @@ describe('the options of kafka()', () => {
     expect(wrong).toThrow(expect.objectContaining({ code: 'EVT_INVALID_OPTIONS' }));
     for (const name of ['brokers', 'partitions', 'heartbeatInterval', 'fetchWait', 'livenessTimeout'])
       expect(wrong).toThrow(`\`${name}\``);
+    const misspelled = { brokers: ['a:1'], heartBeatInterval: 5 };
+    expect(() => kafka(misspelled)).toThrow('there is no option `heartBeatInterval`');
     expect(() => kafka({ brokers: [] })).toThrow('`brokers`');
     expect(() => kafka({ brokers: ['a:1'], replicationFactor: 0 })).toThrow('`replicationFactor`');
   });

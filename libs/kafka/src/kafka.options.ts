@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import type { ConnectionOptions } from 'node:tls';
-import { EventingError } from 'nestjs-eventing';
+import { EventingError, type NumberLimits, optionFaults } from 'nestjs-eventing';
 
 /** How the client proves who it is. Passed through to kafkajs; nothing of it is ever logged. */
 export type KafkaSasl =
@@ -100,7 +100,7 @@ const KIB = 1024;
 const RECORD_OVERHEAD = 16 * KIB;
 const DAY = 86_400_000;
 
-const LIMITS: Readonly<Record<string, readonly [least: number, most: number]>> = {
+const LIMITS: NumberLimits = {
   partitions: [1, 100_000],
   retryPartitions: [1, 100_000],
   replicationFactor: [-1, 32_767],
@@ -123,7 +123,6 @@ const LIMITS: Readonly<Record<string, readonly [least: number, most: number]>> =
 
 /** Defaults filled in, everything checked. Throws EVT_INVALID_OPTIONS with each fault. */
 export function resolveKafkaOptions(options: KafkaOptions): ResolvedKafkaOptions {
-  const faults: string[] = [];
   const resolved = {
     brokers: options.brokers,
     clientId: options.clientId,
@@ -151,15 +150,10 @@ export function resolveKafkaOptions(options: KafkaOptions): ResolvedKafkaOptions
     livenessTimeout: options.livenessTimeout ?? 5_000,
     metadataMaxAge: options.metadataMaxAge ?? 30_000,
   };
+  const faults = optionFaults(options, resolved, LIMITS);
   const { brokers } = options;
   if (!Array.isArray(brokers) || brokers.length === 0 || !brokers.every(isAddress)) {
     faults.push('`brokers` must be a list of `host:port`, e.g. ["localhost:9092"]');
-  }
-  for (const [name, [least, most]] of Object.entries(LIMITS)) {
-    const value: unknown = resolved[name as keyof typeof resolved];
-    if (!Number.isInteger(value) || Number(value) < least || Number(value) > most) {
-      faults.push(`\`${name}\` must be a whole number from ${least} to ${most}, not ${String(value)}`);
-    }
   }
   if (resolved.replicationFactor === 0) faults.push('`replicationFactor` must be -1 or at least 1');
   if (resolved.heartbeatInterval * 2 > resolved.sessionTimeout) {

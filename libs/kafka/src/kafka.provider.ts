@@ -1,5 +1,4 @@
-import { EventingError, type Abilities, type ChannelPlan, type DeadLetterStore, type EventProvider, type OutgoingMessage, type ProviderContext, type ProviderFactory, type PublishFailure, type Subscriber, type Subscription, type SubscriptionHandle, type WireBinding } from 'nestjs-eventing'; // prettier-ignore
-import { Alarm, backoff } from './backoff.js';
+import { EventingError, type Abilities, type ChannelPlan, type DeadLetterStore, type EventProvider, type OutgoingMessage, type ProviderContext, type ProviderFactory, type PublishFailure, type Subscriber, type Subscription, type SubscriptionHandle, type WireBinding, Alarm, backoff } from 'nestjs-eventing'; // prettier-ignore
 import { DeadLetterTopic } from './dead-letter.topic.js';
 import { GroupSubscription } from './group.subscription.js';
 import type { KafkaDriver, TopicPlan } from './kafka.driver.js';

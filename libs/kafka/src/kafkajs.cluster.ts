@@ -1,8 +1,8 @@
+import { Alarm, backoff } from 'nestjs-eventing';
 import { DriverError, type TopicLayout } from './kafka.driver.js';
 import { parseAddress } from './kafka.options.js';
 import { asDriverError, errorOfCode } from './kafkajs.codes.js';
 import { KafkajsConnection, type ConnectionSettings } from './kafkajs.connection.js';
-import { Alarm, backoff } from './backoff.js';
 import { firstToOpen, type Opening } from './first.to.open.js';
 import { LivenessProbe } from './liveness.probe.js';
 

@@ -1,3 +1,4 @@
+import { backoff } from 'nestjs-eventing';
 import {
   DriverError,
   sourceName,
@@ -16,7 +17,6 @@ import {
   type TopicPlan,
 } from './kafka.driver.js';
 import { KafkajsCluster, type ClusterWatcher } from './kafkajs.cluster.js';
-import { backoff } from './backoff.js';
 import { errorOfCode, isRetriable, throwOnCode } from './kafkajs.codes.js';
 import type { ConnectionSettings } from './kafkajs.connection.js';
 import { FetchAnswerDecoder, encodeFetch } from './kafkajs.fetch.js';

@@ -1,4 +1,4 @@
-import { Alarm, backoff, within } from './backoff.js';
+import { Alarm, backoff, settledWithin } from 'nestjs-eventing';
 import { assignHeeding } from './heeding.assigner.js';
 import {
   DriverError,
@@ -100,13 +100,13 @@ export class KafkajsMember implements DriverMember {
       const free =
         this.joined && connection?.usable === true ? Promise.resolve(connection) : this.connect(`${this.lane}/leave`);
       const leaving = free.then((open) => open.call('LeaveGroup', { groupId: group, memberId }));
-      await within(leaving, LEAVE_TIMEOUT);
+      await settledWithin(leaving, LEAVE_TIMEOUT);
     }
     this.joined = false;
     this.cluster.release(`${this.lane}/commit`);
     this.cluster.release(`${this.lane}/leave`);
     this.cluster.release(this.lane);
-    if (this.running !== undefined) await within(this.running, LEAVE_TIMEOUT);
+    if (this.running !== undefined) await settledWithin(this.running, LEAVE_TIMEOUT);
   }
 
   private async run(): Promise<void> {
@@ -223,7 +223,7 @@ export class KafkajsMember implements DriverMember {
     const finished = work.finally(() => {
       done = true;
     });
-    while (!done && !(await within(finished, this.options.heartbeatInterval))) {
+    while (!done && !(await settledWithin(finished, this.options.heartbeatInterval))) {
       // A rebalance that waits for us goes on waiting; being thrown out ends the work's purpose, not the work.
       await this.heartbeat().catch((error: unknown) => {
         if (error instanceof StaleMemberError && error.type !== 'REBALANCE_IN_PROGRESS') throw error;

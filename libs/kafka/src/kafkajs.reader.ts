@@ -1,9 +1,9 @@
+import { Alarm, backoff } from 'nestjs-eventing';
 import { DriverError, sourceName, type DriverReader, type FetchedRecords, type ReaderListener, type TopicPartition } from './kafka.driver.js'; // prettier-ignore
 import type { ResolvedKafkaOptions } from './kafka.options.js';
 import type { KafkajsCluster } from './kafkajs.cluster.js';
 import { asDriverError } from './kafkajs.codes.js';
 import { FetchAnswerDecoder, encodeFetch, type FetchedPartition, type FetchTarget } from './kafkajs.fetch.js';
-import { Alarm, backoff } from './backoff.js';
 
 interface Place {
   readonly source: TopicPartition;

@@ -1,5 +1,11 @@
-import type { Subscriber, Subscription, SubscriptionHandle, Timer } from 'nestjs-eventing';
-import { Alarm, backoff } from './backoff.js';
+import {
+  Alarm,
+  backoff,
+  type Subscriber,
+  type Subscription,
+  type SubscriptionHandle,
+  type Timer,
+} from 'nestjs-eventing';
 import { sourceName, type TopicPartition } from './kafka.driver.js';
 import { connectionError, hopeless } from './kafka.errors.js';
 import { retryTargets } from './retry.topic.js';

@@ -1,3 +1,4 @@
+import { backoff, settledWithin } from 'nestjs-eventing';
 import {
   EventingError,
   type Clock,
@@ -6,7 +7,6 @@ import {
   type RawHeaders,
   type Timer,
 } from 'nestjs-eventing';
-import { backoff, within } from './backoff.js';
 import type { BatchOutcome, DriverProducer } from './kafka.driver.js';
 import { refusal } from './kafka.errors.js';
 import type { LaneBatch, ProducerLane } from './producer.lane.js';
@@ -94,7 +94,7 @@ export class ProducerQueue {
   /** Takes nothing more. Resolves when everything taken is answered, at the latest after `patience` milliseconds. */
   async close(patience: number): Promise<void> {
     this.closed = true;
-    if (this.hasOpenCalls()) await within(new Promise<void>((resolve) => (this.idle = resolve)), patience);
+    if (this.hasOpenCalls()) await settledWithin(new Promise<void>((resolve) => (this.idle = resolve)), patience);
     this.expiry?.cancel();
     this.retry?.cancel();
     this.topics.close();

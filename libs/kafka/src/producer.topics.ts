@@ -1,5 +1,4 @@
-import { EventingError } from 'nestjs-eventing';
-import { Alarm, backoff } from './backoff.js';
+import { EventingError, Alarm, backoff } from 'nestjs-eventing';
 import { hopeless, refusal } from './kafka.errors.js';
 import type { TopicLayout } from './kafka.driver.js';
 import { partitionOf } from './murmur2.js';

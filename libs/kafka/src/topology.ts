@@ -1,5 +1,4 @@
-import { EventingError } from 'nestjs-eventing';
-import { Alarm } from './backoff.js';
+import { EventingError, Alarm } from 'nestjs-eventing';
 import { DriverError, type KafkaDriver, type TopicLayout, type TopicPlan } from './kafka.driver.js';
 import type { TopicSource } from './producer.topics.js';
 

@@ -1,4 +1,12 @@
-import { type Counter, type Histogram, metrics, type Tracer, trace } from '@opentelemetry/api';
+import {
+  type Counter,
+  createNoopMeter,
+  type Histogram,
+  metrics,
+  ProxyTracerProvider,
+  type Tracer,
+  trace,
+} from '@opentelemetry/api';
 import { DURATION_BUCKETS, METRIC } from './semantic.conventions.js';
 
 const NAME = 'nestjs-eventing';
@@ -11,9 +19,11 @@ export class Instruments {
   readonly consumed: Counter;
   readonly processDuration: Histogram;
   readonly deadLetters: Counter;
+  #live: boolean;
 
   constructor() {
     const meter = metrics.getMeter(NAME);
+    this.#live = meter !== createNoopMeter();
     const duration = (name: string, description: string): Histogram =>
       meter.createHistogram(name, {
         description,
@@ -28,7 +38,19 @@ export class Instruments {
     this.processDuration = duration(METRIC.processDuration, 'What a listener and the pipelines inside took.');
     this.deadLetters = count(METRIC.deadLetters, 'Events that became dead letters.');
   }
+
+  /** Somebody listens. Figures need an SDK that was there first, traces take one that comes later. */
+  get live(): boolean {
+    return (this.#live ||= traced());
+  }
 }
+
+/** Where no SDK is registered, the provider of the API hands out one that does nothing: the same to all. */
+function traced(): boolean {
+  const provider = trace.getTracerProvider();
+  return !(provider instanceof ProxyTracerProvider) || provider.getDelegate() !== NOBODY.getDelegate();
+}
+const NOBODY = new ProxyTracerProvider();
 
 /** `error.type`: the stable code of ours, else the class. */
 export function errorType(error: unknown): string {

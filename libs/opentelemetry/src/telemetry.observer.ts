@@ -25,7 +25,8 @@ export class TelemetryObserver extends EventingObserver {
     super();
   }
 
-  override sending(envelope: Envelope, event: EventDescriptor): SendOutcome {
+  override sending(envelope: Envelope, event: EventDescriptor): SendOutcome | undefined {
+    if (!this.instruments.live) return undefined;
     const { tracer, sent, operationDuration } = this.instruments;
     const common: Attributes = {
       [ATTRIBUTE.system]: this.#runtime.kindOf(event.provider),

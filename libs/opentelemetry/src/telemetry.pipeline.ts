@@ -32,6 +32,7 @@ export class TelemetryPipeline implements EnvelopePipeline {
   ) {}
 
   handle(envelope: Envelope, listener: ListenerDescriptor, next: Next): Promise<void> {
+    if (!this.instruments.live) return next();
     const { sender, links } = sentBy([envelope]);
     const channel = channelOf(envelope, listener);
     return this.#process(sender ?? ROOT_CONTEXT, channel, listener, links, 1, next, {
@@ -43,6 +44,7 @@ export class TelemetryPipeline implements EnvelopePipeline {
   }
 
   handleBatch(envelopes: readonly Envelope[], listener: ListenerDescriptor, next: Next): Promise<void> {
+    if (!this.instruments.live) return next();
     const channels = new Set(envelopes.map((envelope) => channelOf(envelope, listener)));
     const { links } = sentBy(envelopes);
     return this.#process(ROOT_CONTEXT, [...channels].join(','), listener, links, envelopes.length, next, {

@@ -256,4 +256,42 @@ describe('without an SDK', () => {
     expect(got).toEqual([undefined]);
     expect(spans.getFinishedSpans()).toEqual([]);
   });
+
+  it('only figures are written where only figures are wanted, and only traces where only those are', async () => {
+    trace.disable();
+    @EventListener(OrderPlaced)
+    class Orders implements EventListener<OrderPlaced> {
+      on(): void {}
+    }
+    const { broker, events } = await started(Orders);
+    await events.sendEvent(OrderPlaced, { id: '1' });
+    await broker.idle();
+    expect(spans.getFinishedSpans()).toEqual([]);
+    expect(await points('messaging.client.consumed.messages')).toHaveLength(1);
+    metrics.disable();
+    trace.setGlobalTracerProvider(new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(spans)] }));
+    const other = await started(Orders);
+    await other.events.sendEvent(OrderPlaced, { id: '2' });
+    await other.broker.idle();
+    expect(new Set(spans.getFinishedSpans().map(({ name }) => name))).toEqual(
+      new Set(['send orders', 'process orders']),
+    );
+  });
+
+  it('traces begin when one is registered later', async () => {
+    for (const api of [trace, metrics]) api.disable();
+    @EventListener(OrderPlaced)
+    class Orders implements EventListener<OrderPlaced> {
+      on(): void {}
+    }
+    const { broker, events } = await started(Orders);
+    await events.sendEvent(OrderPlaced, { id: '1' });
+    await broker.idle();
+    trace.setGlobalTracerProvider(new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(spans)] }));
+    await events.sendEvent(OrderPlaced, { id: '2' });
+    await broker.idle();
+    expect(new Set(spans.getFinishedSpans().map(({ name }) => name))).toEqual(
+      new Set(['send orders', 'process orders']),
+    );
+  });
 });

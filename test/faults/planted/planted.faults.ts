@@ -27,7 +27,7 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
   {
     name: 'no commit at the stop',
     file: `${ROOM}/group.subscription`,
-    instead: 'await within(this.commits.flush(trackers, STOP_TIMEOUT), STOP_TIMEOUT);',
+    instead: 'await settledWithin(this.commits.flush(trackers, STOP_TIMEOUT), STOP_TIMEOUT);',
     put: '',
     caughtBy: GOOD_ORDER,
     shows: 'repeated:',
@@ -61,7 +61,8 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
   {
     name: 'no drain at revocation',
     file: `${ROOM}/group.subscription`,
-    instead: 'await within(this.subscriber.revoked(sources.map(sourceName)), context.rebalanceDrain + DRAIN_SLACK);',
+    instead:
+      'await settledWithin(this.subscriber.revoked(sources.map(sourceName)), context.rebalanceDrain + DRAIN_SLACK);',
     put: 'void this.subscriber.revoked(sources.map(sourceName));',
     caughtBy: GOOD_ORDER,
     shows: 'repeated:',

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { RejectEvent } from '../errors/eventing.error.js';
-import { BINDING, ce, ScriptedDelivery } from '../kernel.fixture.js';
+import { BINDING, ce, ScriptedDelivery } from '../scripted.provider.fixture.js';
 import { Failure } from '../receive/failure.js';
 import { cloudEvents } from '../wire/cloudevents.wire-format.js';
 import type { DeadLetter } from './dead-letter.js';

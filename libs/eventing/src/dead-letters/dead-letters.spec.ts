@@ -2,7 +2,9 @@ import { describe, expect, it } from 'vitest';
 import { Event } from '../declare/event.decorator.js';
 import { EventListener } from '../declare/event-listener.decorator.js';
 import type { Envelope } from '../envelope/envelope.js';
-import { ce, letterOf, refusal, ScriptedProvider, TestApp } from '../kernel.fixture.js';
+import { refusal } from '../kernel.fixture.js';
+import { ce, letterOf, ScriptedProvider } from '../scripted.provider.fixture.js';
+import { TestApp } from '../test.app.fixture.js';
 import { memory } from '../memory/memory.provider.js';
 
 @Event({ name: 'orders.placed', channel: 'orders', key: 'id' })

@@ -16,7 +16,9 @@ import {
   RejectEvent,
 } from 'nestjs-eventing';
 import { describe, expect, it } from 'vitest';
-import { type AppOptions, ce, refusal, TestApp } from '../kernel.fixture.js';
+import { refusal } from '../kernel.fixture.js';
+import { ce } from '../scripted.provider.fixture.js';
+import { type AppOptions, TestApp } from '../test.app.fixture.js';
 
 @Event({ name: 'orders.placed', channel: 'orders', key: 'id' })
 class OrderPlaced {

@@ -12,7 +12,8 @@ import {
   MemoryBroker,
 } from 'nestjs-eventing';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { Gate, RecordingLogger, refusal, TestApp, until, VirtualClock } from '../kernel.fixture.js';
+import { Gate, RecordingLogger, refusal, until, VirtualClock } from '../kernel.fixture.js';
+import { TestApp } from '../test.app.fixture.js';
 
 @Event({ name: 'orders.placed', channel: 'orders', key: 'id' })
 class OrderPlaced {

@@ -12,7 +12,9 @@ import {
   type UnitOfWork,
 } from 'nestjs-eventing';
 import { describe, expect, it } from 'vitest';
-import { ce, Gate, refusal, ScriptedProvider, TestApp, turn } from '../kernel.fixture.js';
+import { Gate, refusal, turn } from '../kernel.fixture.js';
+import { ce, ScriptedProvider } from '../scripted.provider.fixture.js';
+import { TestApp } from '../test.app.fixture.js';
 
 @Event({ name: 'a', key: 'id' })
 class A {

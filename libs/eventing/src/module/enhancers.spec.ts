@@ -21,7 +21,7 @@ import { Type } from 'class-transformer';
 import { Envelope, Event, EventBody, EventEnvelope, EventHeader, EventListener } from 'nestjs-eventing';
 import { map, type Observable, of, tap, throwError } from 'rxjs';
 import { describe, expect, it } from 'vitest';
-import { TestApp } from '../kernel.fixture.js';
+import { TestApp } from '../test.app.fixture.js';
 
 @Event({ name: 'orders.placed', key: 'id' })
 class OrderPlaced {

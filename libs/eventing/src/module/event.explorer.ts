@@ -10,7 +10,7 @@ import type { EventRegistry } from '../registry/event.registry.js';
 import type { ListenerDefinition } from '../registry/listener.descriptor.js';
 import { EventingObserver } from '../runtime/eventing.observer.js';
 import type { EventingOptions } from '../runtime/eventing.options.js';
-import type { Discovered } from '../runtime/eventing.runtime.js';
+import type { Discovered } from '../runtime/findings.js';
 import type { ListenerCall } from './enhanced.call.js';
 import { FeatureEvents } from './eventing.feature.js';
 import { ListenerBinder } from './listener.binder.js';

@@ -27,16 +27,9 @@ import {
   type Next,
 } from 'nestjs-eventing';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import {
-  Gate,
-  RecordingLogger,
-  refusal,
-  ScriptedProvider,
-  TestApp,
-  turn,
-  until,
-  VirtualClock,
-} from '../kernel.fixture.js';
+import { Gate, RecordingLogger, refusal, turn, until, VirtualClock } from '../kernel.fixture.js';
+import { ScriptedProvider } from '../scripted.provider.fixture.js';
+import { TestApp } from '../test.app.fixture.js';
 
 @Event({ name: 'orders.placed', channel: 'orders', key: 'id' })
 class OrderPlaced {

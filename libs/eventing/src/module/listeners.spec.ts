@@ -10,7 +10,9 @@ import {
   MemoryBroker,
 } from 'nestjs-eventing';
 import { describe, expect, it, vi } from 'vitest';
-import { ce, Gate, seeded, TestApp, turn, until, VirtualClock } from '../kernel.fixture.js';
+import { Gate, seeded, turn, until, VirtualClock } from '../kernel.fixture.js';
+import { ce } from '../scripted.provider.fixture.js';
+import { TestApp } from '../test.app.fixture.js';
 
 @Event({ name: 'orders.placed', channel: 'orders', key: 'id' })
 class OrderPlaced {

@@ -10,7 +10,8 @@ import {
   RejectEvent,
 } from 'nestjs-eventing';
 import { describe, expect, it } from 'vitest';
-import { Gate, TestApp, turn } from '../kernel.fixture.js';
+import { Gate, turn } from '../kernel.fixture.js';
+import { TestApp } from '../test.app.fixture.js';
 
 @Event({ name: 'orders.placed', channel: 'orders', key: 'id' })
 class OrderPlaced {

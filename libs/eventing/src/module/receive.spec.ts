@@ -11,7 +11,9 @@ import {
   type OutgoingMessage,
 } from 'nestjs-eventing';
 import { describe, expect, it } from 'vitest';
-import { type AppOptions, ce, Gate, TestApp, until } from '../kernel.fixture.js';
+import { Gate, until } from '../kernel.fixture.js';
+import { ce } from '../scripted.provider.fixture.js';
+import { type AppOptions, TestApp } from '../test.app.fixture.js';
 
 const ID = '5b0b6f1e-6a5f-4b7a-9d8e-0c4d3f2a1b00';
 

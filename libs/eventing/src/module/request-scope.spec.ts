@@ -9,7 +9,8 @@ import {
 } from '@nestjs/core';
 import { Envelope, EnvelopePipeline, Event, EventListener } from 'nestjs-eventing';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { Gate, refusal, TestApp, until } from '../kernel.fixture.js';
+import { Gate, refusal, until } from '../kernel.fixture.js';
+import { TestApp } from '../test.app.fixture.js';
 
 @Event({ name: 'orders.placed', key: 'id' })
 class OrderPlaced {

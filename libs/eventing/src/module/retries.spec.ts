@@ -9,7 +9,9 @@ import {
   RejectEvent,
 } from 'nestjs-eventing';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { type AppOptions, refusal, ScriptedProvider, TestApp, turn, until } from '../kernel.fixture.js';
+import { refusal, turn, until } from '../kernel.fixture.js';
+import { ScriptedProvider } from '../scripted.provider.fixture.js';
+import { type AppOptions, TestApp } from '../test.app.fixture.js';
 import { RetryPolicy } from '../receive/retry.policy.js';
 
 @Event({ name: 'orders.placed', channel: 'orders', key: 'id' })

@@ -13,7 +13,9 @@ import {
 } from 'nestjs-eventing';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { type AppOptions, Gate, refusal, ScriptedProvider, TestApp, turn, until } from '../kernel.fixture.js';
+import { Gate, refusal, turn, until } from '../kernel.fixture.js';
+import { ScriptedProvider } from '../scripted.provider.fixture.js';
+import { type AppOptions, TestApp } from '../test.app.fixture.js';
 
 const ID = '5b0b6f1e-6a5f-4b7a-9d8e-0c4d3f2a1b00';
 

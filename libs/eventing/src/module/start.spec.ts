@@ -14,14 +14,9 @@ import {
   raw,
 } from 'nestjs-eventing';
 import { describe, expect, it } from 'vitest';
-import {
-  type AppOptions,
-  RecordingLogger,
-  refusal,
-  ScriptedProvider,
-  TestApp,
-  VirtualClock,
-} from '../kernel.fixture.js';
+import { RecordingLogger, refusal, VirtualClock } from '../kernel.fixture.js';
+import { ScriptedProvider } from '../scripted.provider.fixture.js';
+import { type AppOptions, TestApp } from '../test.app.fixture.js';
 
 @Event({ name: 'orders.placed', channel: 'orders', key: 'orderId' })
 class OrderPlaced {

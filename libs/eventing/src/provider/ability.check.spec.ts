@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Event } from '../declare/event.decorator.js';
 import type { ListenerOptions } from '../declare/event-listener.decorator.js';
-import { ABLE } from '../kernel.fixture.js';
+import { ABLE } from '../scripted.provider.fixture.js';
 import { EventRegistry } from '../registry/event.registry.js';
 import { describeListener } from '../registry/listener.plan.js';
 import type { Abilities } from './abilities.js';

@@ -9,7 +9,8 @@ import {
   RetryEvent,
 } from 'nestjs-eventing';
 import { describe, expect, it } from 'vitest';
-import { refusal, TestApp } from '../kernel.fixture.js';
+import { refusal } from '../kernel.fixture.js';
+import { TestApp } from '../test.app.fixture.js';
 
 @Event({ name: 'payments.due', key: 'id' })
 class PaymentDue {

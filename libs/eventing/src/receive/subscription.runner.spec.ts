@@ -2,15 +2,8 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Event } from '../declare/event.decorator.js';
 import type { ListenerOptions } from '../declare/event-listener.decorator.js';
 import type { Envelope } from '../envelope/envelope.js';
-import {
-  Gate,
-  RecordingLogger,
-  ScriptedDelivery,
-  ScriptedProvider,
-  seeded,
-  turn,
-  VirtualClock,
-} from '../kernel.fixture.js';
+import { Gate, RecordingLogger, seeded, turn, VirtualClock } from '../kernel.fixture.js';
+import { ScriptedDelivery, ScriptedProvider } from '../scripted.provider.fixture.js';
 import type { Abilities } from '../provider/abilities.js';
 import type { Delivery } from '../provider/event-provider.js';
 import { resolveOptions } from '../runtime/eventing.options.js';

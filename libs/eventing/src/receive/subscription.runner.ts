@@ -6,6 +6,7 @@ import type { ListenerDescriptor } from '../registry/listener.descriptor.js';
 import type { EventingObserver } from '../runtime/eventing.observer.js';
 import type { AttemptRunner } from './attempt.runner.js';
 import { BatchLanes } from './batch.lanes.js';
+import { BatchRunner } from './batch.runner.js';
 import { DeliveryJob } from './delivery.job.js';
 import { Failure } from './failure.js';
 import { Lanes, Places, type Turns } from './lanes.js';
@@ -43,6 +44,8 @@ export class SubscriptionRunner implements Subscriber {
   readonly #lanes: Turns<DeliveryJob>;
   /** Where the listener takes batches: the lanes again. */
   readonly #batches: BatchLanes<DeliveryJob> | undefined;
+  /** Runs a batch, all of whose events are read; or one event of a batch listener, alone. */
+  readonly #together: ((jobs: readonly DeliveryJob[]) => void) | undefined;
   readonly #watch: TimeoutWatch<DeliveryJob>;
   readonly #reader: MessageReader;
   readonly #settler: Settler;
@@ -58,8 +61,15 @@ export class SubscriptionRunner implements Subscriber {
     const turn = (job: DeliveryJob): void => this.#turn(job);
     const [first] = listeners;
     if (first?.batch !== undefined) {
-      const run = (jobs: readonly DeliveryJob[]): void => this.#runTogether(jobs, first);
-      this.#batches = new BatchLanes({ ...first.batch, concurrency, clock, turn, run });
+      const runner = new BatchRunner(options.attempts, first, {
+        begins: (job) => this.#begins(job, first),
+        succeeded: (job) => this.#accept(job),
+        failed: (job, error) => this.#failed(job, first, this.#failureOf(job, first, error)),
+        alone: (job) => this.#alone(job),
+        warn: (job, text, error) => this.#settler.say('warn', job, text, error),
+      });
+      this.#together = (jobs) => runner.run(jobs);
+      this.#batches = new BatchLanes({ ...first.batch, concurrency, clock, turn, run: this.#together });
     }
     this.#lanes = this.#batches ?? new Lanes(new Places(concurrency), turn);
     this.#watch = new TimeoutWatch(clock, this.#open, (job) => this.#late(job));
@@ -132,7 +142,7 @@ export class SubscriptionRunner implements Subscriber {
     if (job.leaving !== undefined) return this.#leave(job);
     if (listener.batch !== undefined) {
       job.body = body;
-      if (job.batch === undefined) this.#runTogether([job], listener);
+      if (job.batch === undefined) this.#together?.([job]);
       else job.batch.join(job);
       return;
     }
@@ -148,46 +158,29 @@ export class SubscriptionRunner implements Subscriber {
       },
       (error: unknown) => {
         if (job.run !== run) return;
-        const failure = job.timedOut
-          ? Failure.timedOut(listener.label, listener.timeout, error)
-          : Failure.thrown(error);
-        this.#failed(job, listener, failure);
+        this.#failed(job, listener, this.#failureOf(job, listener, error));
       },
     );
   }
 
-  /** A batch, all of whose events are read; or one event of a batch listener, alone. */
-  #runTogether(jobs: readonly DeliveryJob[], listener: ListenerDescriptor): void {
-    const runs = jobs.map((job) => {
-      if (listener.guarantee === 'at-most-once') this.#settler.accept(job);
-      this.#expect(job, listener);
-      return ++job.run;
-    });
-    void this.options.attempts.runBatch(jobs, listener).then((outcome) => {
-      const open = jobs.filter((job, index) => job.run === runs[index]);
-      if (outcome.kind === 'unknown' && open[0] !== undefined && listener.guarantee !== 'at-most-once') {
-        const text = `${listener.label} failed at a batch of ${jobs.length}; each of its events is handled alone. The first`;
-        this.#settler.say('warn', open[0], text, outcome.error);
-      }
-      for (const [index, job] of jobs.entries()) {
-        if (job.run !== runs[index]) continue;
-        if (outcome.kind === 'known' && !outcome.failures.has(index)) this.#accept(job);
-        else if (outcome.kind === 'unknown' && listener.guarantee !== 'at-most-once') this.#alone(job);
-        else {
-          const error = outcome.kind === 'known' ? outcome.failures.get(index) : outcome.error;
-          const { timeout, label } = listener;
-          this.#failed(job, listener, job.timedOut ? Failure.timedOut(label, timeout, error) : Failure.thrown(error));
-        }
-      }
-    });
-  }
-
+  /** A batch whose listener failed without saying at which event: each of its events has a turn of its own. */
   #alone(job: DeliveryJob): void {
     job.deadline = 0;
     if (job.state === 'gone') return this.#done(job, true);
     if (job.leaving !== undefined) return this.#leave(job);
     job.state = 'queued';
     this.#batches?.alone(job);
+  }
+
+  /** The run of a batch begins, of which this is one. */
+  #begins(job: DeliveryJob, listener: ListenerDescriptor): void {
+    if (listener.guarantee === 'at-most-once') this.#settler.accept(job);
+    this.#expect(job, listener);
+    job.run++;
+  }
+
+  #failureOf(job: DeliveryJob, { label, timeout }: ListenerDescriptor, error: unknown): Failure {
+    return job.timedOut ? Failure.timedOut(label, timeout, error) : Failure.thrown(error);
   }
 
   #expect(job: DeliveryJob, listener: ListenerDescriptor): void {

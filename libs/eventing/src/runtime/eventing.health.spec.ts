@@ -2,7 +2,9 @@ import { Controller, Get } from '@nestjs/common';
 import { HealthCheckService, TerminusModule } from '@nestjs/terminus';
 import { Event, EventingHealth, EventListener, memory, MemoryBroker } from 'nestjs-eventing';
 import { describe, expect, it } from 'vitest';
-import { Gate, refusal, ScriptedProvider, TestApp, turn, VirtualClock } from '../kernel.fixture.js';
+import { Gate, refusal, turn, VirtualClock } from '../kernel.fixture.js';
+import { ScriptedProvider } from '../scripted.provider.fixture.js';
+import { TestApp } from '../test.app.fixture.js';
 
 @Event({ name: 'orders.placed', key: 'id' })
 class OrderPlaced {

@@ -37,11 +37,14 @@ export function foldObservers(
   };
   return {
     sending(envelope, event) {
-      const ends = observers.map(
-        (observer) => [observer, safely(observer, () => observer.sending(envelope, event))] as const,
-      );
+      const ends: (readonly [EventingObserver, SendOutcome])[] = [];
+      for (const observer of observers) {
+        const end = safely(observer, () => observer.sending(envelope, event));
+        if (end !== undefined) ends.push([observer, end]);
+      }
+      if (ends.length === 0) return undefined;
       return (error) => {
-        for (const [observer, end] of ends) if (end !== undefined) safely(observer, () => end(error));
+        for (const [observer, end] of ends) safely(observer, () => end(error));
       };
     },
     deadLettered(letter) {

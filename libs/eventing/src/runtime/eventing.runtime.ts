@@ -1,13 +1,11 @@
 import { DeadLetters } from '../dead-letters/dead-letters.js';
 import type { EventClass } from '../declare/metadata.js';
-import type { Envelope } from '../envelope/envelope.js';
 import { EventingContext } from '../envelope/eventing.context.js';
 import { EventingError } from '../errors/eventing.error.js';
-import type { Composed } from '../pipeline/compose.js';
-import { foldPipelines, type FoundPipeline } from '../pipeline/fold.js';
+import { foldPipelines } from '../pipeline/fold.js';
 import { ProviderHost } from '../provider/provider.host.js';
 import { AttemptRunner } from '../receive/attempt.runner.js';
-import type { ExceptionHandlers, FoundExceptionHandler } from '../receive/exception.handlers.js';
+import type { ExceptionHandlers } from '../receive/exception.handlers.js';
 import { SubscriptionRunner } from '../receive/subscription.runner.js';
 import type { EventDescriptor } from '../registry/event.descriptor.js';
 import { EventRegistry } from '../registry/event.registry.js';
@@ -18,32 +16,10 @@ import { announcementLine, type ListenerAnnouncement } from './announcement.js';
 import type { ResolvedOptions } from './eventing.options.js';
 import type { EventListeners, ListenerSubscription } from './event-listeners.js';
 import { EventingHealth } from './eventing.health.js';
-import { type EventingObserver, foldObservers } from './eventing.observer.js';
+import { type Discovered, Findings, type ListenerSource } from './findings.js';
 import { Planner } from './planner.js';
 import { RunningSubscription, Subscriptions } from './subscriptions.js';
 import { within } from './within.js';
-
-/** What an application is made of, found when it is first needed. */
-export interface Discovered {
-  /** Outermost first. */
-  readonly pipelines: readonly FoundPipeline[];
-  readonly listeners: readonly ListenerDefinition[];
-  /** @default none */
-  readonly observers?: readonly EventingObserver[];
-  /** @default none */
-  readonly exceptionHandlers?: readonly FoundExceptionHandler[];
-  /** What is wrong with what was found; any of it refuses the start. */
-  readonly problems: readonly EventingError[];
-}
-
-/** Finds listeners by other means than discovery: a bridge to another framework's handlers. */
-export type ListenerSource = (registry: EventRegistry) => Pick<Discovered, 'listeners' | 'problems'>;
-
-/** What stands in the way of every send, folded. */
-interface Outward {
-  readonly send: Composed<Envelope, EventDescriptor> | undefined;
-  readonly observer: EventingObserver | undefined;
-}
 
 /**
  * One application's eventing, without Nest: puts the parts together, starts them in order and stops them in order. The Nest
@@ -57,8 +33,7 @@ export class EventingRuntime {
   readonly health: EventingHealth;
   readonly #hosts: ReadonlyMap<string, ProviderHost>;
   readonly #hostByEvent = new Map<EventDescriptor, ProviderHost>();
-  readonly #sources: ListenerSource[] = [];
-  #found: Discovered | undefined;
+  readonly #findings: Findings;
   #exceptions: ExceptionHandlers | undefined;
   readonly #planner: Planner;
   readonly #subscriptions: Subscriptions;
@@ -66,17 +41,16 @@ export class EventingRuntime {
   #state: 'new' | 'starting' | 'running' | 'stopped' = 'new';
   #stopping: Promise<void> | undefined;
   #connected: Promise<void> | undefined;
-  /** What the sends of pipelines were folded into; made anew when what was found is found anew. */
-  #outward: Outward | undefined;
 
   /**
    * @param discover is called at the start; and before, if something is sent before: then perhaps not everything is there yet
    */
   constructor(
     readonly options: ResolvedOptions,
-    private readonly discover: (registry: EventRegistry) => Discovered,
+    discover: (registry: EventRegistry) => Discovered,
   ) {
     this.registry = new EventRegistry(options.events);
+    this.#findings = new Findings(this.registry, discover, (text) => options.logger.warn(text));
     this.#subscriptions = new Subscriptions(options.clock);
     this.#hosts = new Map(
       [...options.providers].map(([name, factory]) => [
@@ -89,8 +63,8 @@ export class EventingRuntime {
       service: options.service,
       registry: this.registry,
       context: this.context,
-      pipelines: () => this.#out().send,
-      observer: () => this.#out().observer,
+      pipelines: () => this.#findings.outward().send,
+      observer: () => this.#findings.outward().observer,
       host: (event) => this.#hostOf(event),
       clock: options.clock,
     });
@@ -107,8 +81,7 @@ export class EventingRuntime {
       const text = `Listeners were added to "${this.options.service}" after its start: connect what brings them before app.init().`;
       throw new EventingError('EVT_BRIDGE_LATE', text);
     }
-    this.#sources.push(source);
-    this.#found = undefined;
+    this.#findings.add(source);
   }
 
   /** The service's name. */
@@ -160,9 +133,8 @@ export class EventingRuntime {
     const { logger, startTimeout, clock } = this.options;
     let plans: SubscriptionPlan[];
     try {
-      this.#found = undefined;
-      this.#outward = undefined;
-      const planned = this.#planner.plan(this.#discovered());
+      this.#findings.forget();
+      const planned = this.#planner.plan(this.#findings.find());
       plans = planned.plans;
       this.#exceptions = planned.exceptions;
       this.#announced = plans.flatMap((plan) => this.#planner.announce(plan));
@@ -231,7 +203,7 @@ export class EventingRuntime {
     const { options, registry } = this;
     const { provider } = this.#host(plan.provider);
     const [first] = plan.listeners;
-    const { pipelines } = this.#discovered();
+    const { pipelines } = this.#findings.find();
     const attempts = new AttemptRunner(
       this.context,
       foldPipelines(pipelines, 'handle'),
@@ -245,7 +217,7 @@ export class EventingRuntime {
       provider,
       registry,
       attempts,
-      observer: this.#out().observer,
+      observer: this.#findings.outward().observer,
     });
     const handle = await provider.subscribe(
       {
@@ -273,7 +245,7 @@ export class EventingRuntime {
       );
     const plan = this.#planner.planOne(
       definition,
-      this.#discovered().pipelines,
+      this.#findings.find().pipelines,
       (name) => this.#subscriptions.of(name) !== undefined,
     );
     const [listener] = plan.listeners;
@@ -293,31 +265,9 @@ export class EventingRuntime {
     );
   }
 
-  #out(): Outward {
-    if (this.#outward !== undefined) return this.#outward;
-    const { pipelines, observers = [] } = this.#discovered();
-    this.#outward = {
-      send: foldPipelines(pipelines, 'send'),
-      observer: foldObservers(observers, (text) => this.options.logger.warn(text)),
-    };
-    return this.#outward;
-  }
-
   /** What kind of provider goes by this name: `kafka`, `memory`. @throws EventingError EVT_UNKNOWN_PROVIDER */
   kindOf(provider: string): string {
     return this.#host(provider).provider.kind;
-  }
-
-  #discovered(): Discovered {
-    if (this.#found !== undefined) return this.#found;
-    const found = this.discover(this.registry);
-    const added = this.#sources.map((source) => source(this.registry));
-    this.#found = {
-      ...found,
-      listeners: [...found.listeners, ...added.flatMap(({ listeners }) => listeners)],
-      problems: [...found.problems, ...added.flatMap(({ problems }) => problems)],
-    };
-    return this.#found;
   }
 
   #host(provider: string): ProviderHost {
@@ -337,7 +287,7 @@ export class EventingRuntime {
 
   #channels(provider: string): { name: string; durable: boolean }[] {
     // Also where a send comes before the start: those that are listened to are wanted as well.
-    this.#discovered();
+    this.#findings.find();
     const channels = new Map(
       this.registry
         .all()

@@ -9,7 +9,7 @@ import type { ListenerDefinition, ListenerDescriptor } from '../registry/listene
 import { describeListener, planSubscriptions, type SubscriptionPlan } from '../registry/listener.plan.js';
 import { announce, type ListenerAnnouncement } from './announcement.js';
 import type { ResolvedOptions } from './eventing.options.js';
-import type { Discovered } from './eventing.runtime.js';
+import type { Discovered } from './findings.js';
 
 /** Resolves what listeners and events ask for, and refuses what cannot be had: all of it at once. */
 export class Planner {

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import type { Clock } from '../clock.js';
 import type { EventClass } from '../declare/metadata.js';
 import { Envelope } from '../envelope/envelope.js';
@@ -12,6 +11,7 @@ import type { EventDescriptor } from '../registry/event.descriptor.js';
 import type { EventRegistry } from '../registry/event.registry.js';
 import type { EventingObserver, SendOutcome } from '../runtime/eventing.observer.js';
 import { encodeEnvelope } from './envelope.encoder.js';
+import { EventIds } from './event.ids.js';
 import { PendingSend } from './pending.send.js';
 import type { Sink } from './sink.js';
 import { StagingSink, type UnitOfWork } from './unit-of-work.js';
@@ -54,6 +54,7 @@ const NO_OPTIONS: SendOptions = {};
  */
 export class EventManager {
   readonly #source: string;
+  readonly #ids = new EventIds();
   readonly #staging = new WeakMap<UnitOfWork, Map<string, StagingSink>>();
 
   constructor(private readonly options: EventManagerOptions) {
@@ -166,7 +167,7 @@ export class EventManager {
 
   #envelope(event: EventDescriptor, body: object, options: SendOptions, scope: ContextScope | undefined): Envelope {
     const now = this.options.clock.now();
-    const id = options.id ?? randomUUID();
+    const id = options.id ?? this.#ids.next();
     const notBefore = options.notBefore === undefined ? undefined : Number(options.notBefore);
     if (options !== NO_OPTIONS) checkOptions(event, options);
     const headers = new EventHeaders();

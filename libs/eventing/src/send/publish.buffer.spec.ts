@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { Envelope } from '../envelope/envelope.js';
 import { EventingError } from '../errors/eventing.error.js';
-import { Gate, refusal, refusalOf, ScriptedProvider, turn, VirtualClock } from '../kernel.fixture.js';
+import { Gate, refusal, refusalOf, turn, VirtualClock } from '../kernel.fixture.js';
+import { ScriptedProvider } from '../scripted.provider.fixture.js';
 import type { OutgoingMessage, PublishFailure } from '../provider/event-provider.js';
 import { PendingSend } from './pending.send.js';
 import { PublishBuffer, type PublishBufferOptions } from './publish.buffer.js';
@@ -84,6 +85,23 @@ describe('the publish buffer', () => {
     sent.push(world.send());
     await Promise.all(sent.map(({ answer }) => answer));
     expect(world.batches).toEqual([['0', '1', '2', '3'], ['4']]);
+  });
+
+  it('hands over many sends in several batches: the answer of one does not wait for that of all', async () => {
+    const slow = new Gate();
+    const world = new World({ maxEvents: 1000 });
+    world.provider.onPublish = async (messages) => {
+      if (messages.some(({ id }) => id === '299')) await slow.promise;
+      return [];
+    };
+    const sent = Array.from({ length: 300 }, () => world.send());
+    await Promise.all(sent.slice(0, 256).map(({ answer }) => answer));
+    expect(world.batches.map((batch) => batch.length)).toEqual([128, 128, 44]);
+    expect(world.batches.flat()).toEqual(sent.map(({ message }) => message.id));
+    expect(world.buffer.open).toBe(44);
+    slow.open();
+    await Promise.all(sent.map(({ answer }) => answer));
+    expect(world.buffer.open).toBe(0);
   });
 
   it('waits for company as long as it is told to', async () => {

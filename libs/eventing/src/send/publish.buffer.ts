@@ -15,7 +15,13 @@ export interface PublishBufferOptions {
   readonly clock: Clock;
 }
 
-/** Gathers the sends of one turn into one batch for the provider, each still with an answer of its own. Bounded. */
+/**
+ * Sends that are handed over together, and so answered together: of a thousand sends, the first should not wait for the last.
+ * Providers put together what comes in several calls.
+ */
+const PIECE = 128;
+
+/** Gathers the sends of one turn into few batches for the provider, each still with an answer of its own. Bounded. */
 export class PublishBuffer implements Sink {
   readonly #order = new CallOrder((send) => this.#push(send));
   #ready: PendingSend[] = [];
@@ -118,6 +124,12 @@ export class PublishBuffer implements Sink {
     const provider = this.#provider;
     if (sends.length === 0 || provider === undefined) return;
     this.#ready = [];
+    if (sends.length <= PIECE) return this.#publish(provider, sends);
+    for (let first = 0; first < sends.length; first += PIECE)
+      this.#publish(provider, sends.slice(first, first + PIECE));
+  }
+
+  #publish(provider: EventProvider, sends: readonly PendingSend[]): void {
     // An async call: a provider that throws must not end the process, nor leave its senders without an answer.
     const publish = async (): Promise<readonly PublishFailure[]> =>
       provider.publish(sends.map((send) => send.message as OutgoingMessage));

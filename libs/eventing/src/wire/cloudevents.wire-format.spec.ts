@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { BINDING, ce, refusalOf, ScriptedDelivery, seeded } from '../kernel.fixture.js';
+import { refusalOf, seeded } from '../kernel.fixture.js';
+import { BINDING, ce, ScriptedDelivery } from '../scripted.provider.fixture.js';
 import type { Delivery, RawHeaders } from '../provider/event-provider.js';
 import { cloudEvents } from './cloudevents.wire-format.js';
 import type { DecodedMessage, WireAttributes, WireBinding } from './wire-format.js';

@@ -118,7 +118,10 @@ function names(binding: WireBinding): Names {
     for (const name of ATTRIBUTES) attributeOf.set(binding.attributePrefix + name, name);
     attributeOf.set(binding.contentTypeHeader, 'datacontenttype');
     const required = ['specversion', 'id', 'source', 'type'].map((name) => [binding.attributePrefix + name, '1.0']);
-    const template = Object.fromEntries([...required, [binding.contentTypeHeader, '']]) as Record<string, string>;
+    // Through JSON: what its parser makes keeps all its properties in one piece, and so do the copies.
+    const template = JSON.parse(
+      JSON.stringify(Object.fromEntries([...required, [binding.contentTypeHeader, '']])),
+    ) as Record<string, string>;
     known = { ...header, contentType: binding.contentTypeHeader, attributeOf, template } as unknown as Names;
     spelled.set(binding, known);
   }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { BINDING, refusalOf, ScriptedDelivery } from '../kernel.fixture.js';
+import { refusalOf } from '../kernel.fixture.js';
+import { BINDING, ScriptedDelivery } from '../scripted.provider.fixture.js';
 import type { Delivery, RawHeaders } from '../provider/event-provider.js';
 import { raw, type RawOptions } from './raw.wire-format.js';
 import type { WireAttributes } from './wire-format.js';

@@ -11,7 +11,8 @@ import {
   type WireAttributes,
 } from 'nestjs-eventing';
 import { describe, expect, it } from 'vitest';
-import { BINDING, contextOf, refusalOf, ScriptedDelivery } from '../../../eventing/src/kernel.fixture.js';
+import { contextOf, refusalOf } from '../../../eventing/src/kernel.fixture.js';
+import { BINDING, ScriptedDelivery } from '../../../eventing/src/scripted.provider.fixture.js';
 import { HybridApp, World } from '../microservices.fixture.js';
 import { kafkaPackets } from './kafka.packets.js';
 

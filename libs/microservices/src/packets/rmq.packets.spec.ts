@@ -3,7 +3,8 @@ import { ClientRMQ, EventPattern, Payload, type ReadPacket, RmqRecordBuilder, Se
 import { RmqRecordSerializer } from '@nestjs/microservices/serializers/index.js';
 import { type Delivery, Event, EventListener, type EventDescriptor, EventRegistry, memory } from 'nestjs-eventing';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { BINDING, contextOf, refusalOf, ScriptedDelivery } from '../../../eventing/src/kernel.fixture.js';
+import { contextOf, refusalOf } from '../../../eventing/src/kernel.fixture.js';
+import { BINDING, ScriptedDelivery } from '../../../eventing/src/scripted.provider.fixture.js';
 import { EventingClient } from '../eventing.client.js';
 import { HybridApp, World } from '../microservices.fixture.js';
 import { addressOf } from '../pattern.address.js';

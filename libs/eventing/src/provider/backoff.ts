@@ -32,8 +32,8 @@ export class Alarm {
   }
 }
 
-/** Resolves to true when `promise` settled in time. Never rejects. */
-export async function within(promise: Promise<unknown>, ms: number): Promise<boolean> {
+/** Resolves to true when `promise` settled in time, one way or the other. Never rejects. */
+export async function settledWithin(promise: Promise<unknown>, ms: number): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<false>((resolve) => {
     timer = setTimeout(() => resolve(false), ms);

@@ -1,5 +1,5 @@
-import type { DeadLetter, DeadLetterReason, RawHeaders } from 'nestjs-eventing';
-import type { IncomingRecord } from './kafka.driver.js';
+import type { HeaderValue, RawHeaders } from '../provider/event-provider.js';
+import type { DeadLetter, DeadLetterReason } from './dead-letter.js';
 
 /** The one header that a dead letter has beside the original ones. */
 export const DEAD_LETTER_HEADER = 'eventing-dead-letter';
@@ -7,8 +7,19 @@ export const DEAD_LETTER_HEADER = 'eventing-dead-letter';
 const MAX_STACK = 4_096;
 const MAX_TEXT = 2_048;
 
-/** All that is known of a letter except its bytes and headers, as JSON of at most a few kilobytes. */
-export function encodeLetter(letter: DeadLetter): RawHeaders {
+/** A letter as it lies on a broker. */
+export interface StoredLetter {
+  readonly headers: RawHeaders;
+  readonly body: Uint8Array | null;
+  /** When it was stored, milliseconds since 1970. */
+  readonly time: number;
+}
+
+/**
+ * The headers of a letter on brokers that keep it as a message whose body is the original one: the original headers, and in
+ * `eventing-dead-letter` all else that is known of it, as JSON of at most a few kilobytes.
+ */
+export function encodeDeadLetter(letter: DeadLetter): RawHeaders {
   const { error, message } = letter;
   const facts = {
     service: clip(letter.service),
@@ -33,8 +44,8 @@ export function encodeLetter(letter: DeadLetter): RawHeaders {
 }
 
 /** Hostile: what is missing or of another type becomes empty, so that the letter can still be seen and removed. */
-export function decodeLetter(id: string, record: IncomingRecord): DeadLetter {
-  const { [DEAD_LETTER_HEADER]: json, ...headers } = record.headers;
+export function decodeDeadLetter(id: string, stored: StoredLetter): DeadLetter {
+  const { [DEAD_LETTER_HEADER]: json, ...headers } = stored.headers;
   const facts = parse(json);
   const error = fields(facts['error']);
   const event = fields(facts['event']);
@@ -51,14 +62,14 @@ export function decodeLetter(id: string, record: IncomingRecord): DeadLetter {
       ...optional('stack', string(error['stack'])),
     },
     attempts: number(facts['attempts']) ?? 0,
-    firstFailedAt: number(facts['firstFailedAt']) ?? record.time,
-    deadAt: number(facts['deadAt']) ?? record.time,
+    firstFailedAt: number(facts['firstFailedAt']) ?? stored.time,
+    deadAt: number(facts['deadAt']) ?? stored.time,
     ...optional('event', eventOf(event)),
     message: {
       key: string(facts['key']),
       headers,
-      body: record.value ?? new Uint8Array(0),
-      time: number(facts['time']) ?? record.time,
+      body: stored.body ?? new Uint8Array(0),
+      time: number(facts['time']) ?? stored.time,
       position: string(facts['position']) ?? '',
     },
   };
@@ -75,9 +86,11 @@ function optional<Name extends string, Value>(name: Name, value: Value | undefin
   return (value === undefined ? {} : { [name]: value }) as { [N in Name]?: Value };
 }
 
-function parse(json: Uint8Array | undefined): Record<string, unknown> {
+function parse(json: HeaderValue | undefined): Record<string, unknown> {
   try {
-    return json === undefined ? {} : fields(JSON.parse(Buffer.from(json).toString('utf8')));
+    return json === undefined
+      ? {}
+      : fields(JSON.parse(typeof json === 'string' ? json : Buffer.from(json).toString('utf8')));
   } catch {
     return {};
   }

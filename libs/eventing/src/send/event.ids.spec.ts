@@ -1,0 +1,25 @@
+import { describe, expect, it } from 'vitest';
+import { EventIds } from './event.ids.js';
+
+describe('the id of an event', () => {
+  // Several times what is drawn at once.
+  const source = new EventIds();
+  const ids = Array.from({ length: 1_000 }, () => source.next());
+
+  it('is a UUID of version 4', () => {
+    for (const id of ids) expect(id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+  });
+
+  it('is never the same twice', () => {
+    expect(new Set(ids).size).toBe(ids.length);
+  });
+
+  it('uses every digit in every place that is free', () => {
+    const digits = (place: number): string => [...new Set(ids.map((id) => id[place]))].sort().join('');
+    for (let place = 0; place < 36; place++) {
+      if ([8, 13, 18, 23].includes(place)) expect(digits(place)).toBe('-');
+      else if (place === 14) expect(digits(place)).toBe('4');
+      else expect(digits(place)).toBe(place === 19 ? '89ab' : '0123456789abcdef');
+    }
+  });
+});
