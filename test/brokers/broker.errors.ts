@@ -1,10 +1,11 @@
 /** A test asked to kill, stop or restart a broker which somebody else started. */
 export class NotOwnedError extends Error {
   override readonly name = 'NotOwnedError';
-  constructor(action: string, variable: string) {
+  /** @param start the function that gives a broker which may be killed */
+  constructor(action: string, variable: string, start: string) {
     super(
       `Cannot ${action} a broker given by ${variable}: it is not ours. ` +
-        `Use startOwnKafka(), which always starts a broker of its own, or unset ${variable}.`,
+        `Use ${start}(), which always starts a broker of its own, or unset ${variable}.`,
     );
   }
 }
@@ -20,12 +21,16 @@ export class BrokerRequiredError extends Error {
 /** A broker process ended, or did not answer, while it was being started. */
 export class BrokerStartError extends Error {
   override readonly name = 'BrokerStartError';
-  constructor(broker: string, why: string, logTail: string) {
+  constructor(
+    broker: string,
+    readonly why: string,
+    logTail: string,
+  ) {
     super(`${broker} did not start: ${why}\n--- end of its log ---\n${logTail || '(the log is empty)'}`);
   }
 }
 
-/** The jars of a broker could not be resolved. */
+/** A broker is not installed on this machine, or its jars could not be resolved. */
 export class InstallationError extends Error {
   override readonly name = 'InstallationError';
 }

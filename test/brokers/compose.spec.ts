@@ -1,10 +1,15 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { composeImage } from './kafka/kafka-docker.js';
-import { repositoryRoot } from './repository-root.js';
+import { composeImage } from './docker-container.js';
+import { jarVersion } from './java/jar-folder.js';
 
-it('gives users the Kafka that the tests run', () => {
-  const pom = readFileSync(join(repositoryRoot(), 'test/brokers/kafka/pom.xml'), 'utf8');
-  expect(composeImage()).toBe(`apache/kafka:${/<kafka\.version>(.+?)</.exec(pom)?.[1]}`);
+it.each([
+  ['kafka', 'apache/kafka'],
+  ['artemis', 'apache/artemis'],
+])('gives users the %s that the tests run', (broker, repository) => {
+  expect(composeImage(repository)).toBe(`${repository}:${jarVersion(broker)}`);
+});
+
+it('pins the RabbitMQ that it gives to users', () => {
+  // The tests run the one of the machine, whichever that is.
+  expect(composeImage('rabbitmq')).toMatch(/^rabbitmq:\d+\.\d+-management$/);
 });

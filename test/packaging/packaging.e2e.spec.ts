@@ -15,9 +15,12 @@ import { registryIsAway } from './registry.js';
 
 /** The client library of each room; a room that is not here has none. */
 const CLIENTS: Readonly<Record<string, readonly string[]>> = {
+  amqp: ['rhea'],
   kafka: ['kafkajs'],
   microservices: ['@nestjs/microservices'],
   opentelemetry: ['@opentelemetry/api'],
+  rabbitmq: ['amqplib'],
+  stomp: ['@stomp/stompjs'],
 };
 
 const clientsOf = (subpath: string): readonly string[] => CLIENTS[roomOf(subpath)] ?? [];
@@ -131,7 +134,7 @@ describe.skipIf(away).each(MAJORS)('installed with Nest %i', (major) => {
   describe('and the client libraries', () => {
     beforeAll(() => nest.addClients(), 120_000);
 
-    it.each(subpaths)('loads with %s its own client library only', async (subpath) => {
+    it.each(subpaths)('loads with %s its own client library only', { timeout: 30_000 }, async (subpath) => {
       const loaded = (await nest.run('loaded-packages.mjs', [specifierOf(subpath)])) as string[];
       expect(loaded.filter((name) => clients.includes(name))).toEqual(clientsOf(subpath));
     });

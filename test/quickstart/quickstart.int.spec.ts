@@ -1,21 +1,39 @@
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
+import { type ArtemisBroker, startOwnArtemis } from '../brokers/brokers.js';
+import { clientUrl } from '../brokers/credentials.js';
 import { BuiltQuickstart, type PrintedAccount } from './built.quickstart.js';
 
 const brokers = inject('kafkaBrokers');
+const rabbitmq = inject('rabbitmq');
+const artemis = inject('artemis');
 
-describe.skipIf(brokers.length === 0)('npm start -- --provider kafka', () => {
-  let quickstart: BuiltQuickstart;
-  beforeAll(async () => {
-    quickstart = await BuiltQuickstart.build();
-  }, 120_000);
-  afterAll(() => quickstart?.remove());
+/** What tells the quickstart where a broker is; `undefined` where it could not be had. */
+type Where = () => readonly string[] | undefined;
 
-  // The second finds topics, groups and positions of the first, and the orders of a shop that is gone.
-  it.each(['first', 'second'])('tells the same story, the %s time', { timeout: 90_000 }, async () => {
-    const flags = ['--provider', 'kafka', '--brokers', brokers.join(','), '--json'];
-    const { code, stdout, stderr } = await quickstart.run(...flags);
+let quickstart: BuiltQuickstart;
+/** The services of the shop have one kind of dead letters a broker: a second Artemis for the second protocol. */
+let other: ArtemisBroker | undefined;
+beforeAll(async () => {
+  const [built, second] = await Promise.all([BuiltQuickstart.build(), startOwnArtemis()]);
+  quickstart = built;
+  if (second.available) other = second;
+}, 120_000);
+afterAll(async () => Promise.all([quickstart?.remove(), other?.close()]));
+
+const PROVIDERS: readonly (readonly [string, Where])[] = [
+  ['kafka', () => (brokers.length === 0 ? undefined : ['--brokers', brokers.join(',')])],
+  ['rabbitmq', () => rabbitmq && ['--url', rabbitmq.url]],
+  ['amqp', () => artemis && ['--url', artemis.url]],
+  ['stomp', () => other && ['--url', clientUrl('stomp', { ...other.access, port: other.access.stompPort ?? 0 })]],
+];
+
+describe.each(PROVIDERS)('npm start -- --provider %s', (provider, where) => {
+  // The second finds channels, groups and positions of the first, and the orders of a shop that is gone.
+  it.for(['first', 'second'])('tells the same story, the %s time', { timeout: 90_000 }, async (_time, { skip }) => {
+    const address = where() ?? skip('there is no broker');
+    const { code, stdout, stderr } = await quickstart.run('--provider', provider, ...address, '--json');
     const account = JSON.parse(stdout || '{}') as Partial<PrintedAccount>;
     const notAsTold = account.steps?.filter(({ ok }) => !ok);
-    expect([code, notAsTold, account.provider], stderr).toEqual([0, [], 'kafka']);
+    expect([code, notAsTold, account.provider], stderr).toEqual([0, [], provider]);
   });
 });

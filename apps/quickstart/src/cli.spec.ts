@@ -17,6 +17,22 @@ describe('the command line of the quickstart', () => {
     expect(readFlags(['--provider', 'kafka', ...argv], env)).toEqual({ ...DEFAULTS, provider: 'kafka', brokers });
   });
 
+  it.each([
+    ['rabbitmq', [], {}, 'amqp://guest:guest@localhost:5672'],
+    ['rabbitmq', [], { RABBITMQ_URL: 'amqp://a:b@one:1' }, 'amqp://a:b@one:1'],
+    ['amqp', [], { ARTEMIS_URL: 'amqp://a:b@two:2' }, 'amqp://a:b@two:2'],
+    ['amqp', [], { ARTEMIS_URL: '' }, 'amqp://artemis:artemis@localhost:5673'],
+    ['stomp', ['--url', 'stomp://a:b@three:3'], { STOMP_URL: 'stomp://four:4' }, 'stomp://a:b@three:3'],
+    ['stomp', [], { STOMP_URL: 'stomp://four:4' }, 'stomp://four:4'],
+  ])('finds %s by flag, environment, default: %j %j', (provider, argv, env, url) => {
+    expect(readFlags(['--provider', provider, ...argv], env)).toEqual({ ...DEFAULTS, provider, url });
+  });
+
+  it('shows no password where an address is wrong', () => {
+    const wrong = (): unknown => readFlags(['--provider', 'amqp', '--url', 'amqp//me:secret@host'], {});
+    expect(wrong).toThrow(expect.objectContaining({ message: expect.not.stringContaining('secret') as string }));
+  });
+
   it('gives help', () => {
     expect(readFlags(['--help'], {})).toBe('help');
   });
@@ -24,10 +40,13 @@ describe('the command line of the quickstart', () => {
   it.each([
     [['--colour'], /--colour/],
     [['story'], /story/],
-    [['--provider', 'mqtt'], /"mqtt": choose memory or kafka/],
+    [['--provider', 'mqtt'], /"mqtt": choose memory, kafka, rabbitmq, amqp or stomp/],
     [['--provider'], /--provider/],
     [['--brokers', 'localhost:9092'], /--brokers is for --provider kafka/],
     [['--provider', 'kafka', '--brokers', 'localhost'], /"localhost" is not of the form host:port/],
+    [['--url', 'amqp://localhost'], /--url is for/],
+    [['--provider', 'kafka', '--url', 'amqp://localhost'], /--url is for/],
+    [['--provider', 'amqp', '--url', 'localhost'], /not of the form/],
     [['--json', '--serve'], /choose one/],
   ])('refuses %j', (argv, message) => {
     expect(() => readFlags(argv, {})).toThrow(UsageError);

@@ -6,14 +6,16 @@ export const USAGE = `A small shop of three Nest services that talk by events, a
   npm start                              the story, in memory
   npm start -- --provider kafka          the same on Kafka
 
-  --provider memory|kafka    what carries the events (default: memory)
+  --provider NAME            what carries the events: memory, kafka, rabbitmq, amqp, stomp (default: memory)
   --brokers host:port,…      where Kafka is (default: KAFKA_BROKERS, else localhost:9092)
+  --url amqp://…             where another broker is, with user and password (default: RABBITMQ_URL for rabbitmq, ARTEMIS_URL
+                             for amqp, STOMP_URL for stomp; else as in compose.yaml)
   --json                     print the account as one JSON document
   --serve                    stay up after the story, to be played with
   --verbose                  show on stderr what Nest and the services log
   --help                     print this
 
-On one Kafka, one run at a time: two would share the work, as instances of the same services do.
+On one broker, one run at a time: two would share the work, as instances of the same services do.
 Exits 0 if every step of the story happened as told, 1 if one did not, 2 if the command was not understood.
 `;
 
@@ -30,20 +32,33 @@ export function readFlags(argv: readonly string[], env: NodeJS.ProcessEnv): Flag
   const { json, serve, verbose } = values;
   if (values.help) return 'help';
   if (json && serve) throw new UsageError('--json prints one document and ends, --serve stays up: choose one.');
-  const { provider } = values;
-  if (provider !== 'memory' && provider !== 'kafka')
-    throw new UsageError(`--provider is "${provider}": choose memory or kafka.`);
-  if (provider === 'memory') {
-    if (values.brokers !== undefined) throw new UsageError('--brokers is for --provider kafka.');
-    return { provider, json, serve, verbose };
+  return { ...choose(values, env), json, serve, verbose };
+}
+
+/** Where each broker is looked for: in the environment, else where `compose.yaml` puts it. */
+const URLS = {
+  rabbitmq: ['RABBITMQ_URL', 'amqp://guest:guest@localhost:5672'],
+  amqp: ['ARTEMIS_URL', 'amqp://artemis:artemis@localhost:5673'],
+  stomp: ['STOMP_URL', 'stomp://artemis:artemis@localhost:61614'],
+} as const;
+
+function choose({ provider, brokers, url }: ReturnType<typeof parse>, env: NodeJS.ProcessEnv): ProviderChoice {
+  if (provider !== 'kafka' && brokers !== undefined) throw new UsageError('--brokers is for --provider kafka.');
+  switch (provider) {
+    case 'memory':
+    case 'kafka':
+      if (url !== undefined) throw new UsageError('--url is for --provider rabbitmq, amqp and stomp.');
+      if (provider === 'memory') return { provider };
+      return { provider, brokers: addresses(brokers ?? (env['KAFKA_BROKERS'] || 'localhost:9092')) };
+    case 'rabbitmq':
+    case 'amqp':
+    case 'stomp': {
+      const [variable, usual] = URLS[provider];
+      return { provider, url: checked(url ?? (env[variable] || usual)) };
+    }
+    default:
+      throw new UsageError(`--provider is "${provider}": choose memory, kafka, rabbitmq, amqp or stomp.`);
   }
-  return {
-    provider,
-    brokers: addresses(values.brokers ?? (env['KAFKA_BROKERS'] || 'localhost:9092')),
-    json,
-    serve,
-    verbose,
-  };
 }
 
 function parse(argv: readonly string[]) {
@@ -53,6 +68,7 @@ function parse(argv: readonly string[]) {
       options: {
         provider: { type: 'string', default: 'memory' },
         brokers: { type: 'string' },
+        url: { type: 'string' },
         json: { type: 'boolean', default: false },
         serve: { type: 'boolean', default: false },
         verbose: { type: 'boolean', default: false },
@@ -69,4 +85,11 @@ function addresses(list: string): string[] {
   const wrong = brokers.find((address) => !/^\S+:\d{1,5}$/.test(address));
   if (wrong !== undefined) throw new UsageError(`Kafka's address "${wrong}" is not of the form host:port.`);
   return brokers;
+}
+
+/** The message repeats nothing of it: a password may be in there. */
+function checked(url: string): string {
+  if (!URL.canParse(url) || new URL(url).hostname === '')
+    throw new UsageError('The address of the broker is not of the form scheme://user:password@host:port.');
+  return url;
 }

@@ -7,8 +7,8 @@ import { quickstart } from './quickstart.js';
 import { StderrLogger } from './stderr.logger.js';
 import { paintFor } from './story/paint.js';
 
-/** Milliseconds for which the story waits for any one thing. A Kafka that just began takes its time. */
-const PATIENCE = { memory: 5_000, kafka: 30_000 };
+/** Milliseconds for which the story waits for any one thing. A broker that just began takes its time. */
+const PATIENCE = { memory: 5_000, real: 30_000 };
 
 async function main(): Promise<number> {
   let flags: Flags | 'help';
@@ -33,7 +33,7 @@ async function main(): Promise<number> {
     return await quickstart({
       ...flags,
       provider: await providerFor(flags),
-      patience: PATIENCE[flags.provider],
+      patience: flags.provider === 'memory' ? PATIENCE.memory : PATIENCE.real,
       paint: paintFor(process.stdout, process.env),
       signal: stop.signal,
       opened: () => logger.shopIsOpen(),

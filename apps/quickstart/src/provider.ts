@@ -1,12 +1,38 @@
 import { memory, MemoryBroker, type ProviderFactory } from 'nestjs-eventing';
 
+/** What carries the events, and where it is. */
 export type ProviderChoice =
-  { readonly provider: 'memory' } | { readonly provider: 'kafka'; readonly brokers: readonly string[] };
+  | { readonly provider: 'memory' }
+  | { readonly provider: 'kafka'; readonly brokers: readonly string[] }
+  | { readonly provider: 'rabbitmq' | 'amqp' | 'stomp'; readonly url: string };
 
 /** The one place that knows what carries the events. The services do not. */
 export async function providerFor(choice: ProviderChoice): Promise<ProviderFactory> {
   if (choice.provider === 'memory') return memory({ broker: new MemoryBroker() });
-  // Imported where it is chosen: whoever stays in memory needs no Kafka client.
-  const { kafka } = await import('nestjs-eventing/kafka');
-  return kafka({ brokers: choice.brokers });
+  // Each is imported where it is chosen: whoever stays in memory needs no broker's client.
+  if (choice.provider === 'kafka') {
+    const { kafka } = await import('nestjs-eventing/kafka');
+    return kafka({ brokers: choice.brokers });
+  }
+  if (choice.provider === 'rabbitmq') {
+    const { rabbitmq } = await import('nestjs-eventing/rabbitmq');
+    return rabbitmq({ url: choice.url });
+  }
+  if (choice.provider === 'amqp') {
+    const { amqp } = await import('nestjs-eventing/amqp');
+    return amqp(serverAt(choice.url));
+  }
+  const { stomp } = await import('nestjs-eventing/stomp');
+  return stomp(serverAt(choice.url));
+}
+
+/** `amqp://user:password@host:port`; a scheme that ends in s asks for TLS. */
+function serverAt(url: string) {
+  const { protocol, hostname, port, username, password } = new URL(url);
+  return {
+    host: hostname,
+    ...(port === '' ? {} : { port: Number(port) }),
+    ...(username === '' ? {} : { username: decodeURIComponent(username), password: decodeURIComponent(password) }),
+    tls: protocol.endsWith('s:'),
+  };
 }

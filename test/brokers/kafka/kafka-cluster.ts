@@ -1,9 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { BrokerStartError } from '../broker.errors.js';
-import { freePorts } from '../free-ports.js';
+import { onFreePorts } from '../broker-process.js';
 import { ScratchFolder } from '../scratch-folder.js';
 import type { KafkaInstallation } from './kafka-installation.js';
-import { KafkaNode, PORT_TAKEN } from './kafka-node.js';
+import { KafkaNode } from './kafka-node.js';
 import { jvmOptions, type KafkaAccess, type KafkaOptions } from './kafka-options.js';
 import type { KafkaPorts } from './kafka-properties.js';
 import { secureListener, type ListenerSecurity } from './kafka-security.js';
@@ -32,18 +31,16 @@ export class KafkaCluster {
   }
 
   static async start(installation: KafkaInstallation, options: KafkaClusterOptions = {}): Promise<KafkaCluster> {
-    for (let attempt = 1; ; attempt++) {
-      const cluster = await KafkaCluster.prepare(installation, options);
+    return onFreePorts((options.nodes ?? 1) * 3, options.port, async (ports) => {
+      const cluster = await KafkaCluster.prepare(installation, planPorts(ports), options);
       try {
         await cluster.startAll();
         return cluster;
       } catch (error) {
         await cluster.close();
-        // Ports were free a moment ago; another process may have been quicker.
-        const lostRace = error instanceof BrokerStartError && error.message.includes(PORT_TAKEN);
-        if (!lostRace || options.port !== undefined || attempt === 3) throw error;
+        throw error;
       }
-    }
+    });
   }
 
   /** By its place, from 0; its id is one more. */
@@ -87,8 +84,11 @@ export class KafkaCluster {
     await this.untilLive(this.nodes.length);
   }
 
-  private static async prepare(installation: KafkaInstallation, options: KafkaClusterOptions): Promise<KafkaCluster> {
-    const ports = await planPorts(options.nodes ?? 1, options.port);
+  private static async prepare(
+    installation: KafkaInstallation,
+    ports: readonly KafkaPorts[],
+    options: KafkaClusterOptions,
+  ): Promise<KafkaCluster> {
     const folder = await ScratchFolder.create('kafka');
     const security = await secureListener(options.security ?? 'plaintext', installation.java, folder.path);
     const shared = { ports, security, extra: options.properties ?? {} };
@@ -101,10 +101,9 @@ export class KafkaCluster {
   }
 }
 
-async function planPorts(nodes: number, first: number | undefined): Promise<KafkaPorts[]> {
-  const free = await freePorts(nodes * 3);
-  if (first !== undefined) free[0] = first;
-  return Array.from({ length: nodes }, (_, i) => {
+/** Three for each node. */
+function planPorts(free: readonly number[]): KafkaPorts[] {
+  return Array.from({ length: free.length / 3 }, (_, i) => {
     const [client = 0, internal = 0, controller = 0] = free.slice(i * 3, i * 3 + 3);
     return { client, internal, controller };
   });

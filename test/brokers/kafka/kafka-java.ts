@@ -9,7 +9,7 @@ export async function startJavaKafka(installation: KafkaInstallation, options: K
   const node = cluster.node(0);
   return {
     available: true,
-    source: 'java',
+    source: 'machine',
     owned: true,
     get access() {
       return cluster.access;

@@ -1,4 +1,4 @@
-import { connect } from 'node:net';
+import { askOverTcp } from '../tcp-probe.js';
 
 const METADATA = 3;
 const METADATA_VERSION = 4;
@@ -8,23 +8,14 @@ const METADATA_VERSION = 4;
  * not enough: a broker answers before the controller has unfenced it, and then has nowhere to create a topic.
  */
 export function liveBrokers(host: string, port: number, timeout = 2_000): Promise<number[]> {
-  return new Promise((resolve, reject) => {
-    const socket = connect({ host, port });
-    const fail = (why: string) => reject(new Error(`${host}:${port} ${why}`));
-    let answer = Buffer.alloc(0);
-    socket.setTimeout(timeout);
-    socket.on('connect', () => socket.write(request()));
-    socket.on('data', (chunk) => {
-      answer = Buffer.concat([answer, chunk]);
-      if (answer.length < 4 || answer.length < 4 + answer.readInt32BE(0)) return;
-      resolve(brokerIds(answer));
-      socket.destroy();
-    });
-    socket.on('timeout', () => socket.destroy());
-    socket.on('error', (error) => fail(`refused: ${error.message}`));
-    // Without effect after an answer.
-    socket.on('close', () => fail('gave no answer'));
-  });
+  return askOverTcp(
+    { host, port, say: request() },
+    (received) => {
+      const isComplete = received.length >= 4 && received.length >= 4 + received.readInt32BE(0);
+      return isComplete ? brokerIds(received) : undefined;
+    },
+    timeout,
+  );
 }
 
 function request(): Buffer {

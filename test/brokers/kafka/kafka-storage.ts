@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { copyFile, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { javaTool, type Java } from './java.js';
+import { javaTool, type Java } from '../java/java.js';
 
 const run = promisify(execFile);
 

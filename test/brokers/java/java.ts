@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { readFile, realpath } from 'node:fs/promises';
 import { delimiter, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
+import { InstallationError } from '../broker.errors.js';
 
 const run = promisify(execFile);
 
@@ -11,8 +12,8 @@ export interface Java {
   readonly version: string;
 }
 
-/** The Java of `JAVA_HOME`, else of the path, if it is new enough; otherwise what is the matter with it. */
-export async function findJava(oldest: number): Promise<Java | string> {
+/** The Java of `JAVA_HOME`, else of the path. Throws an InstallationError if there is none that is new enough. */
+export async function requireJava(oldest: number): Promise<Java> {
   const home = process.env['JAVA_HOME'];
   const folders = [...(home ? [join(home, 'bin')] : []), ...(process.env['PATH'] ?? '').split(delimiter)];
   const tooOld = new Set<string>();
@@ -22,7 +23,8 @@ export async function findJava(oldest: number): Promise<Java | string> {
     if (Number.parseInt(java.version) >= oldest) return java;
     tooOld.add(java.version);
   }
-  return `Java ${oldest} or newer is needed, this machine has ${[...tooOld].join(' and ') || 'none'}`;
+  const found = [...tooOld].join(' and ') || 'none';
+  throw new InstallationError(`Java ${oldest} or newer is needed, this machine has ${found}`);
 }
 
 /** @param tool for instance `java` or `keytool` */

@@ -1,0 +1,2 @@
+export { amqp } from './amqp.provider.js';
+export type { AmqpOptions, SocketTarget } from './amqp.options.js';
