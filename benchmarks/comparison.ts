@@ -45,6 +45,8 @@ export const rate = (target?: Metric['target']): Metric =>
   withTarget({ metric: 'rate', unit: 'events/s', of: ({ events, wall }) => events / (wall / 1e9) }, target);
 export const cpu = (target?: Metric['target']): Metric =>
   withTarget({ metric: 'client CPU', unit: 'µs/event', of: (sample) => sample.cpu / 1000 / sample.events }, target);
+export const memory = (target?: Metric['target']): Metric =>
+  withTarget({ metric: 'resident memory', unit: 'MiB', of: ({ resident }) => resident / 1024 / 1024 }, target);
 export const latency = (share: number, target?: Metric['target']): Metric =>
   withTarget(
     { metric: `p${share * 100}`, unit: 'ms', of: ({ latencies }) => percentile(latencies ?? [], share) },

@@ -5,6 +5,8 @@ export interface Sample {
   readonly wall: number;
   /** CPU nanoseconds of this process, all threads. */
   readonly cpu: number;
+  /** Bytes of memory that this process held at the end: heap, buffers, code. */
+  readonly resident: number;
   /** Latencies in milliseconds, where they were taken. */
   readonly latencies?: readonly number[];
 }
@@ -16,7 +18,7 @@ export async function sample(events: number, work: () => Promise<void>): Promise
   await work();
   const took = Number(process.hrtime.bigint() - wall);
   const used = process.cpuUsage(cpu);
-  return { events, wall: took, cpu: (used.user + used.system) * 1000 };
+  return { events, wall: took, cpu: (used.user + used.system) * 1000, resident: process.memoryUsage.rss() };
 }
 
 export function median(values: readonly number[]): number {

@@ -1,11 +1,24 @@
 import { writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
-import { acquireKafka } from '../test/brokers/brokers.js';
+import {
+  acquireArtemis,
+  acquireKafka,
+  acquireRabbitMq,
+  type Broker,
+  type Unavailable,
+} from '../test/brokers/brokers.js';
+import { amqpBenches } from './amqp.benches.js';
 import { backlog } from './backlog.js';
-import { kafkaBenches, memoryBenches, nestBenches } from './benches.js';
-import { compare, type Result } from './comparison.js';
+import { type Comparison, compare, type Result } from './comparison.js';
+import { type KafkaBench, kafkaBenches, kafkaNestBenches } from './kafka.benches.js';
+import { memoryBenches, nestBenches } from './process.benches.js';
+import { rabbitmqBenches } from './rabbitmq.benches.js';
+import { rabbitmqPeerBenches } from './rabbitmq.peers.benches.js';
 import { markdown } from './report.js';
+import { stompBenches } from './stomp.benches.js';
+
+// npm run bench [-- part of a group's name …] [--write]
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -13,40 +26,69 @@ const { values, positionals } = parseArgs({
 });
 const wanted = (name: string): boolean => positionals.length === 0 || positionals.some((word) => name.includes(word));
 
+type Run = () => Promise<readonly Result[]>;
+const comparing = (comparisons: readonly Comparison[]): Run[] =>
+  comparisons.map((comparison) => () => compare(comparison));
+const onKafka = (benches: (brokers: string) => readonly KafkaBench[], brokers: string): Run[] =>
+  benches(brokers).map((bench) => async () => {
+    await bench.fill?.(brokers);
+    return compare(bench);
+  });
+
 const results: Result[] = [];
-const keep = (found: readonly Result[]): void => {
-  results.push(...found);
-  for (const result of found) console.log(line(result));
-};
 
-for (const bench of memoryBenches) if (wanted('memory')) keep(await compare(bench));
-for (const bench of nestBenches) if (wanted('nest')) keep(await compare(bench));
-
-if (wanted('kafka')) {
-  // A broker for each: what one bench leaves behind would slow the next.
-  const count = kafkaBenches('').length;
-  for (let index = 0; index <= count; index++) {
-    const kafka = await acquireKafka({ profile: 'throughput' });
-    if (!kafka.available) {
-      console.error(`Kafka was not measured: ${kafka.reason}`);
-      process.exitCode = 1;
-      break;
-    }
-    const brokers = kafka.access.brokers.join(',');
-    const bench = kafkaBenches(brokers)[index];
-    if (bench === undefined) keep([await backlog(brokers)]);
-    else {
-      await bench.fill?.(brokers);
-      keep(await compare(bench));
-    }
-    await kafka.close();
-  }
-}
+await inProcess('memory', memoryBenches);
+await inProcess('nest', nestBenches);
+const kafka = (): ReturnType<typeof acquireKafka> => acquireKafka({ profile: 'throughput' });
+await onBroker('kafka', kafka, ({ access: { brokers } }) => [
+  ...onKafka(kafkaBenches, brokers.join(',')),
+  async () => [await backlog(brokers.join(','))],
+]);
+await onBroker('kafka-nest', kafka, ({ access: { brokers } }) => onKafka(kafkaNestBenches, brokers.join(',')));
+await onBroker('rabbitmq', acquireRabbitMq, ({ access }) => comparing(rabbitmqBenches(access)));
+await onBroker('rabbitmq-nest', acquireRabbitMq, ({ access }) => comparing(rabbitmqPeerBenches(access.url)));
+await onBroker('amqp', acquireArtemis, ({ access }) => comparing(amqpBenches(access)));
+await onBroker('stomp', acquireArtemis, ({ access }) => comparing(stompBenches(access)));
 
 if (values.write) {
   const machine = `Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}`;
   await writeFile('benchmarks/RESULTS.md', markdown(results, machine, new Date()));
   await writeFile('benchmarks/results.json', `${JSON.stringify(results, null, 2)}\n`);
+}
+
+async function inProcess(group: string, comparisons: readonly Comparison[]): Promise<void> {
+  if (!wanted(group)) return;
+  for (const run of comparing(comparisons)) keep(await run());
+}
+
+/** Each on a broker of its own: what one leaves behind would slow the next. */
+async function onBroker<B extends Broker>(
+  group: string,
+  acquire: () => Promise<B | Unavailable>,
+  runs: (broker: B) => readonly Run[],
+): Promise<void> {
+  if (!wanted(group)) return;
+  for (let index = 0, count = 1; index < count; index++) {
+    const broker = await acquire();
+    if (!broker.available) {
+      console.error(`${group} was not measured: ${broker.reason}`);
+      process.exitCode = 1;
+      return;
+    }
+    const all = runs(broker);
+    count = all.length;
+    const run = all[index];
+    try {
+      if (run !== undefined) keep(await run());
+    } finally {
+      await broker.close();
+    }
+  }
+}
+
+function keep(found: readonly Result[]): void {
+  results.push(...found);
+  for (const result of found) console.log(line(result));
 }
 
 function line({ bench, metric, system, value, unit, reference, referenceValue, ratio, target }: Result): string {
