@@ -10,5 +10,8 @@ export default defineConfig({
     // Importing Nest costs half a second a file: share it. No module of ours keeps mutable state, so nothing leaks.
     isolate: false,
     maxWorkers: 2,
+    // Patience is not an assertion: a bound for what hangs, far above what a busy machine takes.
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
   },
 });

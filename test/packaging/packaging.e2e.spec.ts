@@ -78,7 +78,7 @@ describe('the packed package', () => {
     const analysis = await checkPackage(createPackageFromTarballData(await packed.bytes()));
     expect(analysis.types).toEqual({ kind: 'included' });
     expect('problems' in analysis ? analysis.problems : undefined).toEqual([]);
-  }, 30_000);
+  }, 120_000);
 });
 
 /** What `application/main.ts` prints. */
@@ -134,7 +134,7 @@ describe.skipIf(away).each(MAJORS)('installed with Nest %i', (major) => {
   describe('and the client libraries', () => {
     beforeAll(() => nest.addClients(), 120_000);
 
-    it.each(subpaths)('loads with %s its own client library only', { timeout: 30_000 }, async (subpath) => {
+    it.each(subpaths)('loads with %s its own client library only', { timeout: 120_000 }, async (subpath) => {
       const loaded = (await nest.run('loaded-packages.mjs', [specifierOf(subpath)])) as string[];
       expect(loaded.filter((name) => clients.includes(name))).toEqual(clientsOf(subpath));
     });

@@ -8,7 +8,7 @@ beforeAll(async () => {
 }, 120_000);
 afterAll(() => quickstart?.remove());
 
-describe('npm start', { timeout: 30_000 }, () => {
+describe('npm start', { timeout: 120_000 }, () => {
   it('prints an account of every hop and exits with 0', async () => {
     const { code, stdout, stderr } = await quickstart.run();
     expect(stderr).toBe('');

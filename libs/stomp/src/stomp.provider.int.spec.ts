@@ -154,7 +154,8 @@ describe.skipIf(artemis?.stompPort === undefined)('the STOMP provider', { timeou
   });
 
   it('finds the message at which the broker itself fails, sets it aside and goes on', async () => {
-    const shop = await service.started();
+    // While it fails the broker sends no heart-beats either: at the fixture's half a second each miss would be a connection more.
+    const shop = await service.started({ heartbeat: 10_000 });
     const received = await shop.subscribe('Receipt', channel);
     await shop.publish(channel, ['before']);
     // Artemis knows no unsigned numbers in a sequence: it drops the consumer, and takes ten seconds for that.

@@ -34,6 +34,8 @@ export default defineConfig(async () => {
       setupFiles: ['reflect-metadata'],
       isolate: false,
       maxWorkers: 2,
+      testTimeout: 60_000,
+      hookTimeout: 120_000,
     },
   };
 });

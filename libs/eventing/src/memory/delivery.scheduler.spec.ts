@@ -48,6 +48,7 @@ describe('when messages are delivered', () => {
   it('lets listeners run, and what they wait for, though a sender awaits nothing but its sends', async () => {
     const world = new World({ capacity: 100_000 });
     const app = await world.application();
+    const failures: unknown[] = [];
     let count = 0;
     await subscribe(app, {
       // Settled by the event loop, as after any real work.
@@ -59,13 +60,15 @@ describe('when messages are delivered', () => {
       },
       revoked: () => Promise.resolve(),
     });
-    for (let index = 0; index < 20_000; index++) {
-      expect(await app.publish([message('x', { key: String(index) })])).toEqual([]);
+    // Enough for several turns of the event loop.
+    for (let index = 0; index < 5_000; index++) {
+      failures.push(...(await app.publish([message('x', { key: String(index) })])));
     }
     // Before the sender was done.
     expect(count).toBeGreaterThan(0);
     await world.broker.idle();
-    expect(count).toBe(20_000);
+    expect(failures).toEqual([]);
+    expect(count).toBe(5_000);
   });
 
   it('gives each subscription its share: none waits until another has worked off its backlog', async () => {
