@@ -9,7 +9,8 @@ export default defineConfig({
     globalSetup: ['test/brokers/global-setup.ts'],
     // Importing Nest costs half a second a file: share it. No module of ours keeps mutable state, so nothing leaks.
     isolate: false,
-    maxWorkers: 2,
+    // On two cores: most files wait for a broker most of the time.
+    maxWorkers: 3,
     // Patience is not an assertion: a bound for what hangs, far above what a busy machine takes.
     testTimeout: 60_000,
     hookTimeout: 120_000,
