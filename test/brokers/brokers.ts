@@ -9,7 +9,7 @@ export type { KafkaNode } from './kafka/kafka-node.js';
 export type { KafkaAccess, KafkaOptions, KafkaSecurity } from './kafka/kafka-options.js';
 
 export { acquireRabbitMq, startOwnRabbitMq } from './rabbitmq/rabbitmq.js';
-export type { RabbitMqBroker } from './rabbitmq/rabbitmq-broker.js';
+export { type RabbitMqBroker, writeQueuesDown } from './rabbitmq/rabbitmq-broker.js';
 export type { RabbitMqAccess, RabbitMqOptions, RabbitMqUser } from './rabbitmq/rabbitmq-options.js';
 
 export { acquireArtemis, startOwnArtemis } from './artemis/artemis.js';

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, it } from 'vitest';
 import { conformance, type ConformanceEnvironment } from 'nestjs-eventing/testing';
-import { type RabbitMqBroker, startOwnRabbitMq, type Unavailable } from '../brokers/brokers.js';
+import { type RabbitMqBroker, startOwnRabbitMq, type Unavailable, writeQueuesDown } from '../brokers/brokers.js';
 import { rabbitEnvironment, type RabbitLine } from './rabbitmq.environment.js';
 
 // The cases in which the broker is away, with a broker that really is: `rabbitmq.int.spec.ts` only cuts the network.
@@ -15,17 +15,11 @@ afterAll(async () => {
   if (rabbit?.available === true) await rabbit.close();
 });
 
-/**
- * What is created is on disk some three seconds later (seen with 3.10): a quorum queue younger than that does not come back from a
- * `kill -9` of the only node, and takes nothing until it is deleted.
- */
-const UNTIL_ON_DISK = 3_500;
-
 describe('killed and restarted', () => {
   const only = ['readiness', 'reconnect', 'away-at-start', 'dead-letter-while-away', 'stop-while-away'];
   const line = {
     async disconnect() {
-      await new Promise((resolve) => setTimeout(resolve, UNTIL_ON_DISK));
+      await writeQueuesDown(broker());
       await broker().kill();
     },
     connect: () => broker().restart(),

@@ -2,6 +2,7 @@ import type { Channel, ConsumeMessage } from 'amqplib';
 import { type Clock, settledWithin, type Settlement, type Timer } from 'nestjs-eventing';
 import { AckWindow } from './ack.window.js';
 import type { CrashSuspects } from './crash.suspects.js';
+import type { FrameReader } from './frame.reader.js';
 import { type DeliveryOwner, DONE, MOVING, OPEN, RabbitDelivery, RELEASED } from './rabbit.delivery.js';
 import { quietly } from './rabbit.link.js';
 
@@ -49,12 +50,16 @@ export class QueueReader implements DeliveryOwner {
 
   constructor(
     private readonly amqp: Channel,
+    private readonly frames: FrameReader | undefined,
     private readonly host: ReaderHost,
   ) {
     this.window = new AckWindow(amqp);
     let cause: Error | undefined;
     amqp.on('error', (error: Error) => (cause = error));
-    amqp.on('close', () => this.end(cause));
+    amqp.on('close', () => {
+      this.route(undefined);
+      this.end(cause);
+    });
   }
 
   get queue(): string {
@@ -73,6 +78,7 @@ export class QueueReader implements DeliveryOwner {
   /** Resolves when the broker begins to deliver. */
   async consume(prefetch: number): Promise<void> {
     await this.amqp.prefetch(prefetch, false);
+    this.route((message) => this.take(message));
     const { consumerTag } = await this.amqp.consume(this.queue, (message) => {
       if (message !== null) return this.take(message);
       this.end(new Error(`the queue ${this.queue} was deleted, or moved`));
@@ -168,6 +174,12 @@ export class QueueReader implements DeliveryOwner {
   async discard(ifUnused: boolean): Promise<void> {
     await this.amqp.cancel(this.consumerTag);
     await this.amqp.deleteQueue(this.queue, { ifUnused });
+  }
+
+  /** Nothing but this consumer's deliveries come over its channel. */
+  private route(take: ((message: ConsumeMessage) => void) | undefined): void {
+    const { ch: number } = this.amqp as Channel & { readonly ch?: number };
+    if (number !== undefined) this.frames?.route(number, take);
   }
 
   private take(message: ConsumeMessage): void {

@@ -2,6 +2,7 @@ import type { ChannelModel } from 'amqplib';
 import { Alarm, backoff, EventingError, type ProviderContext, settledWithin, type Settlement, type Subscriber } from 'nestjs-eventing'; // prettier-ignore
 import { CrashNotes } from './crash.notes.js';
 import { CrashSuspects } from './crash.suspects.js';
+import type { FrameReader } from './frame.reader.js';
 import type { PublishQueue } from './publish.queue.js';
 import { QueueReader, type ReaderHost } from './queue.reader.js';
 import type { RabbitDelivery } from './rabbit.delivery.js';
@@ -32,6 +33,7 @@ export class QueueSource implements ReaderHost, LinkUser {
   readonly ackThreshold: number;
   private reader: QueueReader | undefined;
   private connection: ChannelModel | undefined;
+  private frames: FrameReader | undefined;
   private working = false;
   private stopped = false;
   private isPaused = false;
@@ -114,8 +116,9 @@ export class QueueSource implements ReaderHost, LinkUser {
     });
   }
 
-  up(connection: ChannelModel): void {
+  up(connection: ChannelModel, frames: FrameReader | undefined): void {
     this.connection = connection;
+    this.frames = frames;
     void this.begin();
   }
 
@@ -175,7 +178,7 @@ export class QueueSource implements ReaderHost, LinkUser {
     await link.withChannel((channel) => topology.ensureQueue(channel, this.plan));
     const channel = await connection.createChannel();
     channel.on('error', ignore);
-    const reader = new QueueReader(channel, this);
+    const reader = new QueueReader(channel, this.frames, this);
     this.reader = reader;
     try {
       await reader.consume(this.prefetch);

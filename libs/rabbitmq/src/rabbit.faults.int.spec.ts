@@ -1,11 +1,9 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type RabbitMqBroker, startOwnRabbitMq } from '../../../test/brokers/brokers.js';
+import { type RabbitMqBroker, startOwnRabbitMq, writeQueuesDown } from '../../../test/brokers/brokers.js';
 import { acceptAll, keepAll, message, type Received, TestService, until } from './rabbit.fixture.js';
 import { Load } from './rabbit.load.fixture.js';
 
 const PATIENCE = 300_000;
-/** What is created is on disk some three seconds later: a quorum queue younger than that does not survive a `kill -9` of 3.10. */
-const UNTIL_ON_DISK = 3_500;
 
 describe('the RabbitMQ provider when the broker is in trouble', { timeout: 90_000 }, () => {
   let rabbit: RabbitMqBroker | undefined;
@@ -42,25 +40,28 @@ describe('the RabbitMQ provider when the broker is in trouble', { timeout: 90_00
     const shop = await service.started({}, { publishTimeout: 60_000 });
     let load: Load | undefined;
     await shop.subscribe('Receipt', channel, (delivery) => load?.receive(delivery));
-    await wait(UNTIL_ON_DISK);
-    load = new Load(shop, channel, most);
+    await writeQueuesDown(own());
+    load = new Load(shop, channel);
     for (const share of [0.2, 0.5]) {
-      const { sent, stored } = load;
+      const { stored } = load;
       await until('it is under load', () => load.stored > Math.max(stored, most * share), 60_000);
       await own().kill();
-      await until('messages wait', () => load.sent >= Math.min(most, sent) && load.sent > load.stored);
+      await until('messages wait', () => load.sent > load.stored);
       await until('it is noticed', () => shop.context.statuses.at(-1) === 'disconnected');
       await own().restart();
       // Those who send may have their connection before those who receive.
       await until('it is whole again', () => shop.context.statuses.at(-1) === 'connected', 60_000);
     }
-    await load.ended();
+    await until('enough is sent', () => load.sent >= most, 60_000);
+    await load.end();
     await until('all are handled', () => load.handled === load.sent, 60_000);
     expect(faultsOf(load)).toEqual(NONE);
-    expect(load.sent).toBeGreaterThanOrEqual(most);
     // Only what was under way, or in hand, when it was killed: at most a window of each, twice.
     expect(load.repeated).toBeLessThan(2 * (4_096 + 256 + 128));
-    expect(shop.context.statuses).toEqual(['connected', ...['disconnected', 'connected', 'disconnected', 'connected']]);
+    // Told at each change, which on a busy machine may be more than two: a broker may go away once more while it comes up.
+    const { statuses } = shop.context;
+    expect(statuses).toEqual(statuses.map((_, index) => (index % 2 === 0 ? 'connected' : 'disconnected')));
+    expect([statuses.length >= 5, statuses.at(-1)]).toEqual([true, 'connected']);
   });
 
   it('loses nothing while connections and channels are closed at random, from both sides', async () => {
@@ -129,7 +130,7 @@ describe('the RabbitMQ provider when the broker is in trouble', { timeout: 90_00
     const shop = await service.started();
     await shop.subscribe('Receipt', channel, keepAll);
     const waiting = await service.process();
-    await wait(UNTIL_ON_DISK);
+    await writeQueuesDown(own());
     await own().kill();
     const starting = expect(waiting.start(channel)).rejects.toMatchObject({ code: 'EVT_NOT_RUNNING' });
     const lost = shop.provider.publish([message(channel)]);

@@ -1,11 +1,13 @@
 import { type Channel, type ChannelModel, connect } from 'amqplib';
 import { Alarm, backoff, EventingError, type ProviderLogger, settledWithin } from 'nestjs-eventing';
+import { FrameReader } from './frame.reader.js';
 import { connectionError, hopeless } from './rabbit.errors.js';
 import type { ResolvedRabbitOptions } from './rabbit.options.js';
 
 /** What lives on a connection and has to begin anew on the next one. */
 export interface LinkUser {
-  up(connection: ChannelModel): void;
+  /** @param frames undefined where amqplib reads everything */
+  up(connection: ChannelModel, frames: FrameReader | undefined): void;
   down(): void;
 }
 
@@ -25,6 +27,7 @@ const CLOSE_WITHIN = 2_000;
 /** One connection, made again for as long as it takes. amqplib's own recovery is not used: see decision 0008. */
 export class RabbitLink {
   connection: ChannelModel | undefined;
+  private frames: FrameReader | undefined;
   private readonly users = new Set<LinkUser>();
   private readonly alarm = new Alarm();
   private opening: Promise<void> | undefined;
@@ -55,7 +58,7 @@ export class RabbitLink {
 
   join(user: LinkUser): void {
     this.users.add(user);
-    if (this.connection !== undefined) user.up(this.connection);
+    if (this.connection !== undefined) user.up(this.connection, this.frames);
   }
 
   leave(user: LinkUser): void {
@@ -142,8 +145,9 @@ export class RabbitLink {
     );
     connection.on('unblocked', () => this.logger.log('RabbitMQ takes messages again.'));
     this.connection = connection;
+    this.frames = FrameReader.of(connection);
     this.watcher.up(this);
-    for (const user of this.users) user.up(connection);
+    for (const user of this.users) user.up(connection, this.frames);
   }
 
   private lost(connection: ChannelModel, cause: Error | undefined): void {

@@ -56,7 +56,7 @@ export interface RabbitOptions {
   readonly maxUnconfirmed?: number;
   /** Messages of an ordered queue that the broker hands over ahead, at least; `window` still bounds what is delivered. @default 256 */
   readonly prefetch?: number;
-  /** How long accepted messages wait for being acknowledged together. @default 50 */
+  /** How long accepted messages wait for being acknowledged together. What comes long after disturbs what is sent then. @default 2 */
   readonly ackInterval?: number;
   /** Accepted messages after which an acknowledgement does not wait, at most a quarter of the prefetch. @default 128 */
   readonly ackThreshold?: number;
@@ -105,7 +105,7 @@ export function resolveRabbitOptions(options: RabbitOptions): ResolvedRabbitOpti
     maxMessageBytes: options.maxMessageBytes ?? 16 * MIB,
     maxUnconfirmed: options.maxUnconfirmed ?? 4_096,
     prefetch: options.prefetch ?? 256,
-    ackInterval: options.ackInterval ?? 50,
+    ackInterval: options.ackInterval ?? 2,
     ackThreshold: options.ackThreshold ?? 128,
     connectionTimeout: options.connectionTimeout ?? 5_000,
     heartbeat: options.heartbeat ?? 5_000,

@@ -1,6 +1,8 @@
+import { connect } from 'amqplib';
 import type { DeadLetter, Delivery } from 'nestjs-eventing';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
 import type { RabbitMqAccess } from '../../../test/brokers/brokers.js';
+import { FrameReader } from './frame.reader.js';
 import { acceptAll, keepAll, letterOf, message, numbers, TestService, until } from './rabbit.fixture.js';
 
 const access = inject('rabbitmq');
@@ -33,6 +35,12 @@ describe.skipIf(access === undefined)('the RabbitMQ provider', { timeout: 60_000
         headers: { 'cloudEvents:id': 'e1', 'cloudEvents:partitionkey': 'k', session: 's' },
       });
     });
+  });
+
+  it('knows a connection of the amqplib that is installed, and reads its deliveries from the bytes', async () => {
+    const connection = await connect((access as RabbitMqAccess).url);
+    expect(FrameReader.of(connection)).toBeInstanceOf(FrameReader);
+    await connection.close();
   });
 
   it('spreads a channel over partitions, each read by one process, and keeps each key in one', async () => {
