@@ -64,12 +64,17 @@ export async function compare(comparison: Comparison): Promise<Result[]> {
   const reference = await startSubject(file(referenceModule), comparison.reference, referenceSettings);
   const ours = await startSubject(file(module), comparison.ours, settings);
   const samples: { ours: Sample; reference: Sample }[] = [];
-  for (let round = 0; round < comparison.warmUp + comparison.rounds; round++) {
-    const pair = { reference: await reference.round(), ours: await ours.round() };
-    if (round >= comparison.warmUp) samples.push(pair);
+  try {
+    for (let round = 0; round < comparison.warmUp + comparison.rounds; round++) {
+      const pair = { reference: await reference.round(), ours: await ours.round() };
+      if (round >= comparison.warmUp) samples.push(pair);
+    }
+    await reference.close();
+    await ours.close();
+  } finally {
+    reference.kill();
+    ours.kill();
   }
-  await reference.close();
-  await ours.close();
   return comparison.metrics.map(({ metric, unit, of, target }) => {
     const value = median(samples.map((pair) => of(pair.ours)));
     const referenceValue = median(samples.map((pair) => of(pair.reference)));

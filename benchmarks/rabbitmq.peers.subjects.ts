@@ -28,12 +28,18 @@ interface Application {
   close(): Promise<unknown>;
 }
 
+interface Sender extends Application {
+  send(event: OrderPlaced): Promise<unknown>;
+}
+
 /** One of the three. */
 interface Peer {
   /** Its sending half. The queue is there when it is. */
-  sender(): Promise<Application & { send(event: OrderPlaced): Promise<unknown> }>;
+  sender(): Promise<Sender>;
   /** Its listening half. */
   listen(on: (event: OrderPlaced) => void): Promise<Application>;
+  /** Both in one application, where a second one in the same process would get no handlers. */
+  both?(on: (event: OrderPlaced) => void): Promise<Sender>;
 }
 
 const context = (module: Type): Promise<INestApplicationContext> =>
@@ -121,7 +127,12 @@ function golevelup(url: string, run: string): Peer {
     prefetchCount: PREFETCH,
     connectionInitOptions: { wait: true },
   });
-  const listen: Peer['listen'] = (on) => {
+  const application = (providers: Type[]): Promise<INestApplicationContext> => {
+    @Module({ imports: [rabbit], providers })
+    class AppModule {}
+    return context(AppModule);
+  };
+  const listen = (on: (event: OrderPlaced) => void): Promise<INestApplicationContext> => {
     @Injectable()
     class Bench {
       @RabbitSubscribe(queue)
@@ -129,23 +140,22 @@ function golevelup(url: string, run: string): Peer {
         on(event);
       }
     }
-    @Module({ imports: [rabbit], providers: [Bench] })
-    class AppModule {}
-    return context(AppModule);
+    return application([Bench]);
+  };
+  const sending = (app: INestApplicationContext): Sender => {
+    const connection = app.get(AmqpConnection);
+    return {
+      send: (event) => connection.publish(exchange, 'orders.placed', event, { persistent: true }),
+      close: () => app.close(),
+    };
   };
   return {
     listen,
     async sender() {
       await (await listen(() => undefined)).close();
-      @Module({ imports: [rabbit] })
-      class AppModule {}
-      const app = await context(AppModule);
-      const connection = app.get(AmqpConnection);
-      return {
-        send: (event) => connection.publish(exchange, 'orders.placed', event, { persistent: true }),
-        close: () => app.close(),
-      };
+      return sending(await application([]));
     },
+    both: async (on) => sending(await listen(on)),
   };
 }
 
@@ -191,9 +201,11 @@ export function latency(settings: Record<string, string>): Subject {
   let send: (event: OrderPlaced) => Promise<unknown> = () => Promise.reject(new Error('not prepared'));
   return {
     async prepare() {
-      const sender = await peer.sender();
+      const on = (event: OrderPlaced): void => arrived.on(event);
+      const sender = peer.both === undefined ? await peer.sender() : await peer.both(on);
       send = sender.send;
-      parts.push(sender, await peer.listen((event) => arrived.on(event)));
+      parts.push(sender);
+      if (peer.both === undefined) parts.push(await peer.listen(on));
     },
     round: () => paced((event) => send(event), arrived),
     async close() {

@@ -3,7 +3,7 @@ import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
 import { randomUUID } from 'node:crypto';
 import { EventingRuntime, resolveOptions } from 'nestjs-eventing';
 import { rabbitmq } from 'nestjs-eventing/rabbitmq';
-import { sample } from './measure.js';
+import { type Sample, sample } from './measure.js';
 import { orderNumber, OrderPlaced } from './order.event.js';
 import { type Arrivals, paced } from './paced.js';
 import { quiet } from './quiet.logger.js';
@@ -99,6 +99,15 @@ export function publishByHand({ url = '' }: Settings): Subject {
   };
 }
 
+/** What consuming a backlog takes, without what connecting takes. */
+async function fromFirstToLast(tally: Tally, start: () => Promise<void>): Promise<Sample> {
+  const first = tally.reached(1);
+  await start();
+  await first;
+  const before = tally.count;
+  return sample(EVENTS - before, async () => tally.reached(EVENTS));
+}
+
 export function consumeEventing({ url = '' }: Settings): Subject {
   return {
     async round() {
@@ -111,10 +120,7 @@ export function consumeEventing({ url = '' }: Settings): Subject {
       const tally = new Tally();
       tally.start();
       const runtime = runtimeOf(url, service, ({ total }) => tally.add(total));
-      const taken = await sample(EVENTS, async () => {
-        await runtime.start();
-        await tally.reached(EVENTS);
-      });
+      const taken = await fromFirstToLast(tally, () => runtime.start());
       await runtime.stop();
       tally.check(EVENTS);
       await drop(url, `orders::${service}.Bench`);
@@ -133,9 +139,8 @@ function consumer(url: string, acknowledge: Acknowledge): Subject {
       await prefill(url, 'orders.consumed', EVENTS);
       const tally = new Tally();
       tally.start();
-      let connection: ChannelModel | undefined;
-      const taken = await sample(EVENTS, async () => {
-        connection = await connectByHand(url);
+      const connection = await connectByHand(url);
+      const taken = await fromFirstToLast(tally, async () => {
         const channel = await connection.createChannel();
         await channel.prefetch(PREFETCH);
         await channel.consume(queue, (message) => {
@@ -145,9 +150,8 @@ function consumer(url: string, acknowledge: Acknowledge): Subject {
           tally.add((JSON.parse(message.content.toString()) as OrderPlaced).total);
           acknowledge(channel, message, tally.count);
         });
-        await tally.reached(EVENTS);
       });
-      await connection?.close();
+      await connection.close();
       tally.check(EVENTS);
       await drop(url, queue);
       return taken;

@@ -11,7 +11,7 @@ export function markdown(results: readonly Result[], machine: string, at: Date):
   });
   return `# Results
 
-Measured by \`npm run bench -- --write\` on ${at.toISOString().slice(0, 10)}: ${machine}, with the brokers on the same machine.
+Measured by \`npm run bench -- --write\`, lately on ${at.toISOString().slice(0, 10)}: ${machine}, with the brokers on the same machine.
 Each side runs in a process of its own, in turn with the other; figures are medians over the rounds. A round in which an event
 is lost or repeated fails the run. Rates depend on the machine: compare the ratios. Client CPU is the process's own.\n[Notes](NOTES.md) tell why a figure is what it is, and what was tried.
 

@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import {
@@ -19,6 +19,8 @@ import { markdown } from './report.js';
 import { stompBenches } from './stomp.benches.js';
 
 // npm run bench [-- part of a group's name …] [--write]
+
+const PUBLISHED = 'benchmarks/results.json';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -52,13 +54,27 @@ await onBroker('stomp', acquireArtemis, ({ access }) => comparing(stompBenches(a
 
 if (values.write) {
   const machine = `Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}`;
-  await writeFile('benchmarks/RESULTS.md', markdown(results, machine, new Date()));
-  await writeFile('benchmarks/results.json', `${JSON.stringify(results, null, 2)}\n`);
+  const all = positionals.length === 0 ? results : merged(await published(), results);
+  await writeFile('benchmarks/RESULTS.md', markdown(all, machine, new Date()));
+  await writeFile(PUBLISHED, `${JSON.stringify(all, null, 2)}\n`);
+}
+
+async function published(): Promise<readonly Result[]> {
+  return JSON.parse(await readFile(PUBLISHED, 'utf8')) as Result[];
+}
+
+/** A run of some groups takes the place of their former figures, and leaves the others. */
+function merged(before: readonly Result[], now: readonly Result[]): readonly Result[] {
+  const name = ({ bench, metric, reference }: Result): string => `${bench}\n${metric}\n${reference}`;
+  const fresh = new Map(now.map((result) => [name(result), result]));
+  const kept = before.map((result) => fresh.get(name(result)) ?? result);
+  const known = new Set(before.map(name));
+  return [...kept, ...now.filter((result) => !known.has(name(result)))];
 }
 
 async function inProcess(group: string, comparisons: readonly Comparison[]): Promise<void> {
   if (!wanted(group)) return;
-  for (const run of comparing(comparisons)) keep(await run());
+  for (const run of comparing(comparisons)) await attempt(group, run);
 }
 
 /** Each on a broker of its own: what one leaves behind would slow the next. */
@@ -79,10 +95,20 @@ async function onBroker<B extends Broker>(
     count = all.length;
     const run = all[index];
     try {
-      if (run !== undefined) keep(await run());
+      if (run !== undefined) await attempt(group, run);
     } finally {
       await broker.close();
     }
+  }
+}
+
+/** What fails is told, and takes nothing from what was measured. */
+async function attempt(group: string, run: Run): Promise<void> {
+  try {
+    keep(await run());
+  } catch (error) {
+    console.error(`a bench of ${group} failed:`, error);
+    process.exitCode = 1;
   }
 }
 

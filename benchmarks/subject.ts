@@ -42,7 +42,12 @@ async function serve(module: string, name: string): Promise<void> {
 export interface RunningSubject {
   round(): Promise<Sample>;
   close(): Promise<void>;
+  /** At once, whatever it is at. */
+  kill(): void;
 }
+
+/** Milliseconds, far above what a round takes: one that never ends (an event that never arrives) must not hold up the others. */
+const LONGEST_ROUND = 300_000;
 
 /** Starts a subject in a process of its own. */
 export async function startSubject(
@@ -58,9 +63,14 @@ export async function startSubject(
   });
   const answer = (): Promise<unknown> =>
     new Promise((resolve, reject) => {
-      const ended = (code: number | null): void => reject(new Error(`${name} ended with ${String(code)}`));
+      const late = setTimeout(() => child.kill('SIGKILL'), LONGEST_ROUND);
+      const ended = (code: number | null): void => {
+        clearTimeout(late);
+        reject(new Error(`${name} ended with ${String(code)}`));
+      };
       child.once('exit', ended);
       child.once('message', (message) => {
+        clearTimeout(late);
         child.off('exit', ended);
         resolve(message);
       });
@@ -77,6 +87,7 @@ export async function startSubject(
         child.once('exit', () => resolve());
         child.send('close');
       }),
+    kill: () => void child.kill('SIGKILL'),
   };
 }
 
