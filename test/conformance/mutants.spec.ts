@@ -14,6 +14,8 @@ import { mutants } from './mutants.js';
 const PATIENCE = 30_000;
 /** For cases that notice by waiting in vain: long enough for what they do before. */
 const SHORT_PATIENCE = 4_000;
+/** A machine that is busy enough is late with what a mutant does too early, and then there is nothing to notice. */
+const CHANCES = 3;
 /** Most of them only wait. */
 const AT_ONCE = 16;
 
@@ -28,12 +30,16 @@ describe('the suite notices a provider that', () => {
       for (let next = left.shift(); next !== undefined; next = left.shift()) {
         const patience = next.says instanceof RegExp ? PATIENCE : SHORT_PATIENCE;
         const environment = { ...memoryEnvironment(patience), ...(next.silence && { silence: next.silence }) };
-        const report = await run(mutated(environment, next.mutate), [next.id]);
-        ends.set(`${next.name}: ${next.id}`, report.of(next.id));
+        for (let chance = 1; chance <= CHANCES; chance++) {
+          const report = await run(mutated(environment, next.mutate), [next.id]);
+          const end = report.of(next.id);
+          ends.set(`${next.name}: ${next.id}`, end);
+          if (end?.outcome === 'failed') break;
+        }
       }
     };
     await Promise.all(Array.from({ length: AT_ONCE }, work));
-  }, 180_000);
+  }, 300_000);
 
   for (const { name, caught } of mutants)
     it(name, () => {
