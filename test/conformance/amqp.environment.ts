@@ -14,7 +14,7 @@ export interface AmqpLineControl {
 export function amqpEnvironment(access: () => ArtemisAccess, line?: AmqpLineControl): ConformanceEnvironment {
   return {
     name: 'amqp',
-    patience: 30_000,
+    patience: 55_000,
     silence: 500,
     traits: { repeatsBeyondGap: false, repeatsOnMove: false },
     open: () => Promise.resolve(new AmqpArea(access(), line)),

@@ -16,7 +16,7 @@ export interface KafkaLine {
 export function kafkaEnvironment(brokers: () => readonly string[], line?: KafkaLine): ConformanceEnvironment {
   return {
     name: 'kafka',
-    patience: 30_000,
+    patience: 55_000,
     silence: 1_000,
     traits: {
       countsCrashes: true,

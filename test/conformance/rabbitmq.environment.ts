@@ -18,7 +18,7 @@ const PROCESSES = 12;
 export function rabbitEnvironment(access: () => RabbitMqAccess, line?: RabbitLine): ConformanceEnvironment {
   return {
     name: 'rabbitmq',
-    patience: 30_000,
+    patience: 55_000,
     silence: 700,
     // A queue's reader changes when it leaves, not when another one joins: no `movesSources`.
     traits: { countsCrashes: true, repeatsBeyondGap: false, repeatsOnMove: false, windowCountsFromGap: false },

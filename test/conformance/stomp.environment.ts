@@ -20,7 +20,7 @@ export interface StompLine {
 export function stompEnvironment(access: () => StompAccess, line?: StompLine): ConformanceEnvironment {
   return {
     name: 'stomp',
-    patience: 30_000,
+    patience: 55_000,
     silence: 500,
     traits: {
       repeatsBeyondGap: false,
