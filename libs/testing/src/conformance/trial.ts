@@ -95,7 +95,9 @@ export class Trial {
   /** A process that is not started yet. */
   create(instance: string, plan: ServicePlan): TrialService {
     const name = this.name(instance);
-    const options = { startTimeout: this.patience, drain: this.patience, ...plan.options };
+    // A broker that is away may take all of the patience to come back.
+    const publishTimeout = Math.max(30_000, this.patience);
+    const options = { startTimeout: this.patience, drain: this.patience, publishTimeout, ...plan.options };
     const provider = this.cluster.provider(name);
     const service = new TrialService(
       plan.service ?? this.service,
