@@ -50,6 +50,7 @@ class KafkaArea implements ConformanceCluster {
     return kafka({
       brokers: this.brokers,
       openSocket: network.open,
+      transactions: true,
       sessionTimeout: SESSION_TIMEOUT,
       heartbeatInterval: SESSION_TIMEOUT / 8,
       // A broker that is stopped and not dead says nothing: only these tell.

@@ -100,6 +100,7 @@ class Mutant implements EventProvider {
       pause: () => changed.pause(),
       resume: () => changed.resume(),
       lag: () => changed.lag(),
+      ...(changed.ended === undefined ? {} : { ended: changed.ended }),
       stop: () => {
         mutation.unsubscribed?.(name, subscriber);
         return changed.stop();

@@ -152,7 +152,7 @@ export const subscriptionMutants: readonly MutantPlan[] = [
         stop: () => handle.stop(),
       }),
     }),
-    caught: { pause: never('the rest arrives') },
+    caught: { pause: never('the rest arrives'), 'stop-and-resume': never('it stops again') },
   },
   {
     name: 'never ends stop() where it never connected',

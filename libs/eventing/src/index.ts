@@ -25,6 +25,7 @@ export {
   type EventingAsyncOptions,
   EventingModule,
 } from './module/eventing.module.js';
+export { discoverClasses } from './module/declared.classes.js';
 export { type EventingOptions, type ResolvedOptions, resolveOptions } from './runtime/eventing.options.js';
 export type { EventOverride } from './registry/overrides.js';
 export { EventingRuntime } from './runtime/eventing.runtime.js';
@@ -35,6 +36,7 @@ export {
   type ListenerSubscription,
   type SubscribeOptions,
 } from './runtime/event-listeners.js';
+export { EventReplays, type Replay, type ReplayOptions, type ReplayReport } from './runtime/event-replays.js';
 export {
   EventingHealth,
   type EventingReport,
@@ -55,7 +57,9 @@ export { EventHeaders, isHeaderName, isTraceHeader, MAX_HEADER_BYTES } from './e
 export { type ContextScope, EventingContext } from './envelope/eventing.context.js';
 
 export { type BodyOf, EventManager, type SendOptions } from './send/event.manager.js';
+export { type BackgroundPublisher, EventPublisher } from './send/event.publisher.js';
 export type { UnitOfWork } from './send/unit-of-work.js';
+export type { Inbox, InboxEntry, InboxOutcome, StagedMessage } from './receive/inbox.js';
 
 export type { BodySerializer } from './wire/body.serializer.js';
 export { cloudEvents } from './wire/cloudevents.wire-format.js';
@@ -78,9 +82,29 @@ export {
   type StoredLetter,
 } from './dead-letters/dead-letter.codec.js';
 
-export type { RetryOptions } from './receive/retry.policy.js';
+export {
+  type BackoffOptions,
+  BackoffPolicy,
+  type ExponentialBackoff,
+  type FixedBackoff,
+} from './receive/backoff.policy.js';
+export type { StoppedAt } from './receive/listener.stop.js';
+export type { ExceptionRetry, RetryOptions } from './receive/retry.policy.js';
 export type { DeadLetter, DeadLetterReason } from './dead-letters/dead-letter.js';
-export { DeadLetters, type DeadLetterScan } from './dead-letters/dead-letters.js';
+export type { DeadLetterEdit } from './dead-letters/dead-letter.edit.js';
+export { DEAD_LETTER_REASONS, type DeadLetterFilter } from './dead-letters/dead-letter.filter.js';
+export type { DeadLetterGroup, DeadLetterGroups } from './dead-letters/dead-letter.groups.js';
+export type { DeadLetterList, FoundDeadLetter } from './dead-letters/dead-letter.scanner.js';
+export type { DeadLetterView, ShownBody } from './dead-letters/dead-letter.view.js';
+export {
+  type DeadLetterPaging,
+  DeadLetters,
+  type DeadLetterScan,
+  type DeadLettersOptions,
+  type RedriveAllOptions,
+  type RedriveOptions,
+  type RedriveReport,
+} from './dead-letters/dead-letters.js';
 
 export { type Clock, systemClock, type Timer } from './clock.js';
 export {

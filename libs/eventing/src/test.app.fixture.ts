@@ -1,7 +1,6 @@
 import type { ModuleMetadata } from '@nestjs/common';
 import { Test, type TestingModule } from '@nestjs/testing';
 import {
-  type DeadLetter,
   DeadLetters,
   type EventingOptions,
   EventingContext,
@@ -9,6 +8,7 @@ import {
   EventingModule,
   EventingRuntime,
   EventManager,
+  type FoundDeadLetter,
   MemoryBroker,
   memory,
   type OutgoingMessage,
@@ -67,12 +67,12 @@ export class TestApp {
     await this.clock.advance(0);
   }
 
-  async letters(): Promise<readonly DeadLetter[]> {
+  async letters(): Promise<readonly FoundDeadLetter[]> {
     return (await this.deadLetters.scan()).letters;
   }
 
   /** The one dead letter there must be. */
-  async letter(): Promise<DeadLetter> {
+  async letter(): Promise<FoundDeadLetter> {
     const letters = await this.letters();
     const [letter] = letters;
     if (letter === undefined || letters.length > 1) throw new Error(`${letters.length} dead letters, one was expected`);

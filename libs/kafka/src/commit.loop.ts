@@ -1,6 +1,7 @@
 import { backoff, type Clock, type Timer } from 'nestjs-eventing';
 import { StaleMemberError, type CommittedPosition } from './kafka.driver.js';
 import type { PartitionTracker } from './partition.tracker.js';
+import type { PositionLoop } from './tracked.partitions.js';
 
 export interface CommitLoopOptions {
   /** Milliseconds. */
@@ -19,7 +20,7 @@ interface Waiter {
 }
 
 /** Writes positions down: what changed, together, at an interval; one commit at a time, repeated until it succeeds. */
-export class CommitLoop {
+export class CommitLoop implements PositionLoop {
   private readonly dirty = new Set<PartitionTracker>();
   private waiters: Waiter[] = [];
   private timer: Timer | undefined;

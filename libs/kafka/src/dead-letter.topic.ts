@@ -1,7 +1,7 @@
 import { EventingError, type DeadLetter, type DeadLetterPage, type DeadLetterQuery, type DeadLetterStore, decodeDeadLetter, encodeDeadLetter } from 'nestjs-eventing'; // prettier-ignore
 import type { IncomingRecord, KafkaDriver } from './kafka.driver.js';
 import { connectionError } from './kafka.errors.js';
-import type { ProducerQueue } from './producer.queue.js';
+import type { ProducerQueue, ProducerRecord } from './producer.queue.js';
 import type { Topology } from './topology.js';
 
 const CURSOR = /^1:(\d{1,15})$/;
@@ -27,15 +27,8 @@ export class DeadLetterTopic implements DeadLetterStore {
   ) {}
 
   async append(letter: DeadLetter): Promise<void> {
-    const value = asBuffer(letter.message.body);
     try {
-      await this.queue.publishOne({
-        topic: this.topic,
-        key: letter.id,
-        value,
-        headers: encodeDeadLetter(letter),
-        time: this.now(),
-      });
+      await this.queue.publishOne(this.recordOf(letter));
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
       throw new EventingError(
@@ -46,6 +39,12 @@ export class DeadLetterTopic implements DeadLetterStore {
         },
       );
     }
+  }
+
+  recordOf(letter: DeadLetter): ProducerRecord {
+    const { topic } = this;
+    const value = asBuffer(letter.message.body);
+    return { topic, key: letter.id, value, headers: encodeDeadLetter(letter), time: this.now() };
   }
 
   async remove(ids: readonly string[]): Promise<void> {
@@ -68,7 +67,7 @@ export class DeadLetterTopic implements DeadLetterStore {
   private async read(start: number, query: DeadLetterQuery): Promise<DeadLetterPage> {
     const limit = Math.min(Math.max(1, Math.trunc(query.limit)), LARGEST_PAGE);
     await this.topology.ensure([this.topic]);
-    const end = await this.edge('latest');
+    const end = await this.edge('stable');
     let from = Math.max(start, await this.edge('earliest'));
     // A page may turn out empty because all of its letters were taken away further on; then the next one is looked at.
     while (from < end) {
@@ -111,7 +110,7 @@ export class DeadLetterTopic implements DeadLetterStore {
     return { topic: this.topic, partition: 0 };
   }
 
-  private async edge(at: 'earliest' | 'latest'): Promise<number> {
+  private async edge(at: 'earliest' | 'stable'): Promise<number> {
     return (await this.driver.offsets(this.topic, [0], at)).get(0) ?? 0;
   }
 

@@ -1,5 +1,6 @@
 import type { DoneRange } from './commit.metadata.js';
 import { DONE, type KafkaDelivery } from './kafka.delivery.js';
+import type { OutputLedger } from './output.ledger.js';
 
 /** What was delivered, in order, from the first that is not settled on. */
 export class DeliveryWindow {
@@ -23,10 +24,14 @@ export class DeliveryWindow {
     this.deliveries[this.deliveries.indexOf(before, this.at)] = after;
   }
 
-  /** Forgets what is done at the front. */
-  shrink(): void {
+  /** Forgets what is done at the front; its outputs are due. */
+  shrink(ledger: OutputLedger): void {
     const { deliveries } = this;
-    while (this.at < deliveries.length && (deliveries[this.at] as KafkaDelivery).state === DONE) this.at++;
+    for (; this.at < deliveries.length; this.at++) {
+      const delivery = deliveries[this.at] as KafkaDelivery;
+      if (delivery.state !== DONE) break;
+      if (delivery.outputs !== undefined) ledger.add(delivery);
+    }
     if (this.at === deliveries.length) {
       this.clear();
     } else if (this.at >= 512) {
@@ -40,14 +45,17 @@ export class DeliveryWindow {
     this.at = 0;
   }
 
-  /** What is done behind one that is not. Neighbours in the order of delivery make one range, whatever gaps the log has. */
+  /**
+   * What is done behind one that is not. Neighbours in the order of delivery make one range, whatever gaps the log has. What has outputs is
+   * not done before they are committed, and they wait for their turn.
+   */
   doneRanges(): DoneRange[] {
     const ranges: DoneRange[] = [];
     let from = -1;
     let to = -1;
     for (let index = this.at; index < this.deliveries.length; index++) {
       const delivery = this.deliveries[index] as KafkaDelivery;
-      if (delivery.state === DONE) {
+      if (delivery.state === DONE && delivery.outputs === undefined) {
         if (from === -1) from = delivery.offset;
         to = delivery.offset;
       } else if (from !== -1) {

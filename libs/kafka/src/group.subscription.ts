@@ -12,9 +12,15 @@ import { DriverError, sourceName, type CommittedPosition, type DriverMember, typ
 import { connectionError, hopeless } from './kafka.errors.js';
 import { retryTargets } from './retry.topic.js';
 import { findStart } from './start.position.js';
-import { TrackedPartitions, type SubscriptionParts } from './tracked.partitions.js';
+import { OutputBatches } from './output.batches.js';
+import { TrackedPartitions, type PositionLoop, type SubscriptionParts } from './tracked.partitions.js';
+import { TransactionLoop } from './transaction.loop.js';
 
 const QUIET_ATTEMPTS = 4;
+/** Outputs become visible by transactions, so these are not farther apart. Milliseconds. */
+const LONGEST_TRANSACTION = 100;
+/** Outputs that do not wait for the interval. */
+const TRANSACTION_OUTPUTS = 1_000;
 const STOP_TIMEOUT = 3_000;
 const FORGET_TIMEOUT = 1_000;
 /** While a rebalance waits for us. */
@@ -30,7 +36,9 @@ export class GroupSubscription implements SubscriptionHandle, MemberListener {
   private readonly group: string;
   private readonly topics: readonly string[];
   private readonly partitions: TrackedPartitions;
-  private readonly commits: CommitLoop;
+  private readonly positions: PositionLoop;
+  /** The same, where the subscription is transactional. */
+  private readonly transactions: TransactionLoop | undefined;
   private readonly member: DriverMember;
   private readonly alarm = new Alarm();
   /** Partitions of topics that had no position at all before we joined: they begin where the subscription says. */
@@ -60,19 +68,23 @@ export class GroupSubscription implements SubscriptionHandle, MemberListener {
       },
       this,
     );
-    this.commits = new CommitLoop({
-      interval: options.commitInterval,
-      threshold: options.commitThreshold,
-      clock: context.clock,
-      commit: (positions) => this.commit(positions),
-      failed: (error) => context.logger.warn(`Positions of ${this.group} cannot be written for now: ${error.message}`),
-    });
+    if (subscription.transactional) this.transactions = this.transactionLoop();
+    this.positions =
+      this.transactions ??
+      new CommitLoop({
+        interval: options.commitInterval,
+        threshold: options.commitThreshold,
+        clock: context.clock,
+        commit: (positions) => this.commit(positions),
+        failed: (error) =>
+          context.logger.warn(`Positions of ${this.group} cannot be written for now: ${error.message}`),
+      });
     this.partitions = new TrackedPartitions(
       parts,
       subscription,
       subscriber,
       retryTargets(subscription.name, undefined),
-      this.commits,
+      this.positions,
     );
   }
 
@@ -111,8 +123,15 @@ export class GroupSubscription implements SubscriptionHandle, MemberListener {
 
   async gained(sources: readonly TopicPartition[]): Promise<void> {
     const gaining = (this.gaining = { valid: true });
+    // A process that had them and does not know better can change their positions no more from here on.
+    await this.transactions?.take(sources);
     const positions = new Map<string, CommittedPosition>();
-    for (const position of await this.parts.driver.committed(this.group, sources)) {
+    const { driver } = this.parts;
+    const committed =
+      this.transactions === undefined
+        ? await driver.committed(this.group, sources)
+        : await driver.stable(this.group, sources);
+    for (const position of committed) {
       positions.set(sourceName(position), position);
     }
     const missing = await this.begin(sources.filter((source) => !positions.has(sourceName(source))));
@@ -131,7 +150,7 @@ export class GroupSubscription implements SubscriptionHandle, MemberListener {
     await settledWithin(this.subscriber.revoked(sources.map(sourceName)), context.rebalanceDrain + DRAIN_SLACK);
     for (const tracker of trackers) tracker.letGo();
     try {
-      await this.commits.flush(trackers, FLUSH_TIMEOUT);
+      await this.positions.flush(trackers, FLUSH_TIMEOUT);
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
       context.logger.warn(
@@ -139,19 +158,25 @@ export class GroupSubscription implements SubscriptionHandle, MemberListener {
       );
     }
     this.partitions.drop(sources);
+    this.transactions?.drop(sources);
   }
 
   lost(sources: readonly TopicPartition[]): void {
     if (this.gaining !== undefined) this.gaining.valid = false;
+    this.forsake(sources);
+  }
+
+  private forsake(sources: readonly TopicPartition[]): void {
     const names = this.partitions.of(sources).map(({ name }) => name);
     this.partitions.drop(sources);
+    this.transactions?.drop(sources);
     if (names.length > 0) void this.subscriber.revoked(names).catch(() => undefined);
   }
 
   joined(): void {
     if (this.away) this.parts.context.logger.log(`${this.group} is back in its group.`);
     this.away = false;
-    this.commits.hurry();
+    this.positions.hurry();
     if (this.established !== undefined) void this.awaitPositions();
   }
 
@@ -171,12 +196,41 @@ export class GroupSubscription implements SubscriptionHandle, MemberListener {
     } catch (error) {
       if (this.bare || !(error instanceof DriverError) || error.type !== 'OFFSET_METADATA_TOO_LARGE') throw error;
       this.bare = true;
-      this.parts.context.logger.warn(
-        `The brokers keep no notes beside the positions of ${this.group}: a crash repeats more than it need. ` +
-          'Set their `offset.metadata.max.bytes` to 4096.',
-      );
+      this.warnOfBareness();
       await this.commit(positions);
     }
+  }
+
+  private warnOfBareness(): void {
+    this.parts.context.logger.warn(
+      `The brokers keep no notes beside the positions of ${this.group}: a crash repeats more than it need. ` +
+        'Set their `offset.metadata.max.bytes` to 4096.',
+    );
+  }
+
+  private transactionLoop(): TransactionLoop {
+    const { options, context, driver, topology } = this.parts;
+    const batchBytes = Math.min(options.batchBytes, options.maxMessageBytes);
+    return new TransactionLoop(driver.transactors({ timeout: options.transactionTimeout }), {
+      group: this.group,
+      interval: Math.min(options.commitInterval, LONGEST_TRANSACTION),
+      threshold: TRANSACTION_OUTPUTS,
+      clock: context.clock,
+      batches: new OutputBatches(topology, batchBytes),
+      fenced: (source, error) => this.fenced(source, error),
+      failed: (source, error) =>
+        context.logger.error(
+          `EVT_PUBLISH_FAILED: ${this.group} stands still in ${sourceName(source)} until a transaction succeeds: ${error.message}`,
+        ),
+      bare: () => this.warnOfBareness(),
+    });
+  }
+
+  /** Somebody else may have it, or the broker forgot where we stood: what is in hand counts for nothing, and the group decides. */
+  private fenced(source: TopicPartition, error: Error): void {
+    this.parts.context.logger.warn(`${this.group} takes ${sourceName(source)} over anew: ${error.message}`);
+    this.forsake([source]);
+    this.member.surrender([source]);
   }
 
   /** Which topics are new to this group. Waits for the broker for as long as it takes. */
@@ -249,8 +303,8 @@ export class GroupSubscription implements SubscriptionHandle, MemberListener {
   private async shutDown(): Promise<void> {
     const trackers = this.partitions.hold(this.partitions.sources);
     for (const tracker of trackers) tracker.letGo();
-    await settledWithin(this.commits.flush(trackers, STOP_TIMEOUT), STOP_TIMEOUT);
-    this.commits.stop();
+    await settledWithin(this.positions.flush(trackers, STOP_TIMEOUT), STOP_TIMEOUT);
+    this.positions.stop();
     this.alarm.wake();
     this.established?.resolve();
     this.established = undefined;

@@ -1,6 +1,7 @@
 import type { Delivery, RawHeaders, Settlement } from 'nestjs-eventing';
 import type { IncomingRecord } from './kafka.driver.js';
 import type { PartitionTracker } from './partition.tracker.js';
+import type { ProducerRecord } from './producer.queue.js';
 
 /** What the retry topic says of a message that was first stored elsewhere. */
 export interface Origin {
@@ -28,6 +29,8 @@ const decoder = new TextDecoder();
 /** One record handed to the kernel. Many are alive at a time and each is settled once, so what is rarely asked is computed then. */
 export class KafkaDelivery implements Delivery {
   state = OPEN;
+  /** What goes with it into a transaction. */
+  outputs: readonly ProducerRecord[] | undefined = undefined;
   readonly channel: string;
   readonly key: string | undefined;
 
@@ -90,6 +93,7 @@ export class KafkaDelivery implements Delivery {
   settle(settlement: Settlement): Promise<void> | void {
     if (this.state !== OPEN) return;
     if (settlement.kind === 'accept') {
+      if (settlement.outputs !== undefined) this.outputs = this.tracker.recordsOf(settlement);
       this.state = DONE;
       this.tracker.accepted(this);
       return;

@@ -15,11 +15,15 @@ export interface KafkaDriver {
   offsets(topic: string, partitions: readonly number[], at: OffsetQuery): Promise<ReadonlyMap<number, number>>;
   /** Committed positions of a group; partitions without one are left out. */
   committed(group: string, partitions: readonly TopicPartition[]): Promise<CommittedPosition[]>;
+  /** The same, once no transaction over any of them is being ended. */
+  stable(group: string, partitions: readonly TopicPartition[]): Promise<CommittedPosition[]>;
   /** Drops a group and its positions, if nobody is a member of it. */
   forgetGroup(group: string): Promise<void>;
   /** Reads once, without any group. Waits for at most `wait` milliseconds for something to read. */
   read(source: TopicPartition, offset: number, maxBytes: number, wait: number): Promise<FetchedRecords>;
   producer(): DriverProducer;
+  /** Transactions under ids that are its users' to choose; each has one owner at a time, in the whole cluster. */
+  transactors(options: TransactorOptions): (id: string) => DriverTransactor;
   reader(listener: ReaderListener): DriverReader;
   member(options: MemberOptions, listener: MemberListener): DriverMember;
   /** Closes every connection; what is open rejects. Never rejects. */
@@ -44,8 +48,8 @@ export interface TopicPlan {
   readonly config: Readonly<Record<string, string>>;
 }
 
-/** A time is in milliseconds since 1970. */
-export type OffsetQuery = 'earliest' | 'latest' | { readonly time: number };
+/** A time is in milliseconds since 1970. `stable`: the end of what is committed, before the first transaction that is open. */
+export type OffsetQuery = 'earliest' | 'latest' | 'stable' | { readonly time: number };
 
 export interface CommittedPosition extends TopicPartition {
   readonly offset: number;
@@ -103,6 +107,36 @@ export interface DriverProducer {
   abandon(batch: ProducerBatch): void;
 }
 
+export interface TransactorOptions {
+  /** Milliseconds after which the broker aborts a transaction whose owner has fallen silent. */
+  readonly timeout: number;
+}
+
+/** What is committed together. */
+export interface Transaction {
+  readonly group: string;
+  readonly position: CommittedPosition;
+  /** In order within each partition; one partition may have several. */
+  readonly batches: readonly ProducerBatch[];
+}
+
+/** The transactions of one id, one after the other. */
+export interface DriverTransactor {
+  /**
+   * Takes the id over: whoever had it can commit nothing any more, and what that left open has ended when this resolves. Positions must
+   * be read after that.
+   */
+  begin(): Promise<void>;
+  /**
+   * Resolves when all of it is committed; tries for as long as it takes. Rejects with a `FencedError` where another has taken the id over,
+   * or the broker has given up on us: only `begin` leads on from there, and what was committed is told by the position. With another error
+   * where the broker refused something: then nothing was stored, and the next may follow.
+   */
+  commit(transaction: Transaction): Promise<void>;
+  /** What is under way rejects, and is ended by the next owner or by its timeout. */
+  close(): void;
+}
+
 /** Reads partitions on and on, each from its own place. */
 export interface DriverReader {
   add(source: TopicPartition, offset: number): void;
@@ -138,6 +172,8 @@ export interface DriverMember {
   start(): void;
   /** Commits as this member. Rejects with `StaleMemberError` when the partitions may belong to another by now. */
   commit(positions: readonly CommittedPosition[]): Promise<void>;
+  /** Lets go of partitions whose state was lost, and joins again to get them, or not, as if for the first time. */
+  surrender(sources: readonly TopicPartition[]): void;
   /** Leaves the group, so that others take over at once. Bounded in time; never rejects. */
   leave(): Promise<void>;
 }
@@ -166,6 +202,11 @@ export class DriverError extends Error {
   ) {
     super(message, options);
   }
+}
+
+/** The transactional id is another's, or has to be taken over anew. */
+export class FencedError extends DriverError {
+  override readonly name = 'FencedError';
 }
 
 /** The group has gone on without this member. */

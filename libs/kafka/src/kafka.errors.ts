@@ -18,6 +18,7 @@ const NEVER = new Set([
   'INVALID_CONFIG',
   'INVALID_PARTITIONS',
   'INVALID_REQUEST',
+  'INVALID_TRANSACTION_TIMEOUT',
   // of groups: a member of another program is in it, or the broker's limits do not allow ours
   'INCONSISTENT_GROUP_PROTOCOL',
   'INVALID_SESSION_TIMEOUT',

@@ -73,6 +73,17 @@ export interface KafkaOptions {
   /** Also hands over messages of transactions that are open or were aborted. @default false */
   readonly readUncommitted?: boolean;
 
+  /**
+   * Listeners may ask for `guarantee: 'exactly-once'`: what they send, their dead letters and their positions are committed together. The
+   * brokers must let this user use transactional ids that begin with the name of the service. @default false
+   */
+  readonly transactions?: boolean;
+  /**
+   * Time after which the broker aborts a transaction whose process has fallen silent; until then readers wait before it. At most the
+   * brokers' `transaction.max.timeout.ms`. @default 60_000
+   */
+  readonly transactionTimeout?: number;
+
   /** @default 5_000 */
   readonly connectionTimeout?: number;
   /** @default 30_000 */
@@ -114,6 +125,7 @@ const LIMITS: NumberLimits = {
   fetchBytesPerPartition: [KIB, 256 * KIB * KIB],
   fetchBytes: [KIB, 512 * KIB * KIB],
   fetchWait: [1, 30_000],
+  transactionTimeout: [1_000, 900_000],
   connectionTimeout: [50, 600_000],
   requestTimeout: [50, 600_000],
   livenessInterval: [100, 600_000],
@@ -144,6 +156,8 @@ export function resolveKafkaOptions(options: KafkaOptions): ResolvedKafkaOptions
     fetchBytes: options.fetchBytes ?? 10 * 1024 * KIB,
     fetchWait: options.fetchWait ?? 500,
     readUncommitted: options.readUncommitted ?? false,
+    transactions: options.transactions ?? false,
+    transactionTimeout: options.transactionTimeout ?? 60_000,
     connectionTimeout: options.connectionTimeout ?? 5_000,
     requestTimeout: options.requestTimeout ?? 30_000,
     livenessInterval: options.livenessInterval ?? 3_000,
@@ -156,6 +170,9 @@ export function resolveKafkaOptions(options: KafkaOptions): ResolvedKafkaOptions
     faults.push('`brokers` must be a list of `host:port`, e.g. ["localhost:9092"]');
   }
   if (resolved.replicationFactor === 0) faults.push('`replicationFactor` must be -1 or at least 1');
+  if (resolved.transactions && resolved.readUncommitted) {
+    faults.push('`transactions` and `readUncommitted` exclude each other: what is not committed may never be');
+  }
   if (resolved.heartbeatInterval * 2 > resolved.sessionTimeout) {
     faults.push('`heartbeatInterval` must be at most half of `sessionTimeout`; a third is usual');
   }

@@ -61,7 +61,7 @@ class KafkaProvider implements EventProvider {
       // The retry topic forgets what is older; half of that leaves room for a service that was down when it was due.
       longestDefer: options.retryRetention / 2,
       replay: true,
-      transactions: false,
+      transactions: options.transactions,
       largestMessage: largestBody(options),
     };
     this.driver = new KafkajsDriver(
@@ -105,12 +105,7 @@ class KafkaProvider implements EventProvider {
   publish(messages: readonly OutgoingMessage[]): Promise<readonly PublishFailure[]> {
     const records = new Array<ProducerRecord>(messages.length);
     for (let index = 0; index < messages.length; index++) {
-      const message = messages[index] as OutgoingMessage;
-      const { channel: topic, key, body: value, headers, time, to } = message;
-      records[index] =
-        to === undefined
-          ? { topic, key, value, headers, time }
-          : this.retry.targeted(message, to, this.context.clock.now());
+      records[index] = this.retry.recordOf(messages[index] as OutgoingMessage, this.context.clock.now());
     }
     return this.queue.publish(records);
   }

@@ -35,6 +35,9 @@ export interface ClusterWatcher {
 /** Milliseconds for which one broker is waited for, at most, before the next is tried beside it. */
 const HESITATION = 1_000;
 const CLOSED = 'the client is closed';
+/** Kinds of coordinators. */
+const OF_GROUP = 0;
+const OF_TRANSACTIONS = 1;
 const UNKNOWN_TOPIC = 3;
 const LEADER_NOT_AVAILABLE = 5;
 
@@ -101,13 +104,22 @@ export class KafkajsCluster {
     return this.node(this.nodes.has(this.controllerId) ? this.controllerId : someone, 'control');
   }
 
-  async coordinator(group: string, lane: string): Promise<KafkajsConnection> {
+  coordinator(group: string, lane: string): Promise<KafkajsConnection> {
+    return this.coordinatorOf(group, OF_GROUP, lane);
+  }
+
+  transactionCoordinator(id: string, lane: string): Promise<KafkajsConnection> {
+    return this.coordinatorOf(id, OF_TRANSACTIONS, lane);
+  }
+
+  private async coordinatorOf(key: string, coordinatorType: number, lane: string): Promise<KafkajsConnection> {
     const control = await this.control();
     const answer = await control.call<{
       errorCode: number;
       coordinator: { nodeId: number; host: string; port: number };
-    }>('GroupCoordinator', { groupId: group, coordinatorType: 0 });
-    const error = errorOfCode(answer.errorCode, `the coordinator of group ${group}`);
+    }>('GroupCoordinator', { groupId: key, coordinatorType });
+    const what = coordinatorType === OF_GROUP ? 'group' : 'transactional id';
+    const error = errorOfCode(answer.errorCode, `the coordinator of ${what} ${key}`);
     if (error !== undefined) throw error;
     const { nodeId, host, port } = answer.coordinator;
     this.nodes.set(nodeId, { host, port });

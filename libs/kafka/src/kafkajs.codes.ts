@@ -10,6 +10,7 @@ interface KafkaCode {
 const CODES: ReadonlyMap<number, KafkaCode> = new Map([
   ...protocolErrors.errorCodes.map((code): [number, KafkaCode] => [code.code, code]),
   // Later than kafkajs.
+  [88, { type: 'UNSTABLE_OFFSET_COMMIT', retriable: true, message: 'a transaction over it is being ended' }],
   [90, { type: 'PRODUCER_FENCED', retriable: false, message: 'a newer producer has this identity' }],
 ]);
 
@@ -33,6 +34,12 @@ export function throwOnCode(code: number, what: string): void {
 export function isRetriable(error: DriverError): boolean {
   for (const code of CODES.values()) if (code.type === error.type) return code.retriable;
   return false;
+}
+
+/** Said by a broker, rather than by a connection that broke. */
+export function isAnswer(error: DriverError): boolean {
+  for (const code of CODES.values()) if (code.type === error.type) return true;
+  return error.type.startsWith('CODE_');
 }
 
 /** Anything thrown inside kafkajs or a socket. */

@@ -29,6 +29,10 @@ const API_KEYS = {
   SyncGroup: 14,
   CreateTopics: 19,
   InitProducerId: 22,
+  AddPartitionsToTxn: 24,
+  AddOffsetsToTxn: 25,
+  EndTxn: 26,
+  TxnOffsetCommit: 28,
   DeleteGroups: 42,
 } as const;
 
@@ -36,6 +40,8 @@ export type ApiName = keyof typeof API_KEYS;
 
 const PRODUCE = { key: 0, version: 7 };
 const FETCH = { key: 1, version: 11 };
+const POSITION_FETCH = { key: 9, version: 7 };
+const EXCHANGES = { Produce: PRODUCE, Fetch: FETCH, OffsetFetch: POSITION_FETCH } as const;
 const SASL_AUTHENTICATE = 36;
 
 /**
@@ -112,12 +118,13 @@ export class KafkajsConnection {
 
   /** Sends bytes of our own encoding. */
   async exchange<Answer>(
-    api: 'Produce' | 'Fetch',
+    api: keyof typeof EXCHANGES,
     body: Buffer,
     decode: (answer: Buffer) => Promise<Answer>,
     timeout: number,
   ): Promise<Answer> {
-    const { key, version } = api === 'Produce' ? PRODUCE : FETCH;
+    const { key, version } = EXCHANGES[api];
+    if (api === 'OffsetFetch') this.requireVersion(POSITION_FETCH, api, '2.5');
     // What kafkajs takes for an encoder: something with `buf` and `buffer`.
     const encoded = { buf: body, buffer: body };
     const request = { apiKey: key, apiVersion: version, apiName: api, encode: () => Promise.resolve(encoded) };
@@ -176,12 +183,12 @@ export class KafkajsConnection {
     return socket;
   }
 
-  private requireVersion(api: { key: number; version: number }, name: string): void {
+  private requireVersion(api: { key: number; version: number }, name: string, kafka = '2.4'): void {
     const range = this.versions[api.key];
     if (range !== undefined && range.minVersion <= api.version && range.maxVersion >= api.version) return;
     throw new DriverError(
       'UNSUPPORTED_VERSION',
-      `the broker at ${this.host}:${this.port} does not speak version ${api.version} of ${name}: Kafka 2.4 or newer is needed`,
+      `the broker at ${this.host}:${this.port} does not speak version ${api.version} of ${name}: Kafka ${kafka} or newer is needed`,
     );
   }
 }

@@ -6,6 +6,7 @@ import {
   type DriverMember,
   type DriverProducer,
   type DriverReader,
+  type DriverTransactor,
   type FetchedRecords,
   type KafkaDriver,
   type MemberListener,
@@ -15,20 +16,31 @@ import {
   type TopicLayout,
   type TopicPartition,
   type TopicPlan,
+  type TransactorOptions,
 } from './kafka.driver.js';
 import { KafkajsCluster, type ClusterWatcher } from './kafkajs.cluster.js';
 import { errorOfCode, isRetriable, throwOnCode } from './kafkajs.codes.js';
 import type { ConnectionSettings } from './kafkajs.connection.js';
 import { FetchAnswerDecoder, encodeFetch } from './kafkajs.fetch.js';
 import { KafkajsMember } from './kafkajs.member.js';
+import { decodePositions, encodePositionFetch } from './kafkajs.positions.js';
 import { KafkajsProducer } from './kafkajs.producer.js';
 import { KafkajsReader } from './kafkajs.reader.js';
+import { KafkajsTransactor } from './kafkajs.transactor.js';
 
 const CREATE_TIMEOUT = 15_000;
 /** Somebody is in it, or it is not there. */
 const KEPT = new Set(['NON_EMPTY_GROUP', 'GROUP_ID_NOT_FOUND']);
 /** How often a position is looked for while its leader is not ready; some seconds. */
 const LOOKS = 12;
+/** To each broker, for all transactions of a subscription. */
+const TRANSACTION_CONNECTIONS = 4;
+const UNSTABLE = 'UNSTABLE_OFFSET_COMMIT';
+/** How often a position is looked for that a transaction is about to change; half a minute. */
+const STABLE_LOOKS = 60;
+/** What a reader may see: everything, or what is committed. */
+const UNCOMMITTED = 0;
+const COMMITTED = 1;
 
 /** The driver on kafkajs: its connections and codecs; see the members for why not its producer and consumer. */
 export class KafkajsDriver implements KafkaDriver {
@@ -73,13 +85,15 @@ export class KafkajsDriver implements KafkaDriver {
   }
 
   async offsets(topic: string, partitions: readonly number[], at: OffsetQuery): Promise<Map<number, number>> {
-    const timestamp = at === 'earliest' ? '-2' : at === 'latest' ? '-1' : String(at.time);
+    const timestamp = at === 'earliest' ? '-2' : typeof at === 'string' ? '-1' : String(at.time);
+    // The end is the end of the log: a transaction still open must not be skipped by a position fixed behind it.
+    const isolation = at === 'stable' ? COMMITTED : UNCOMMITTED;
     for (let attempt = 1; ; attempt++) {
       try {
-        const found = await this.offsetsOf(topic, partitions, timestamp);
+        const found = await this.offsetsOf(topic, partitions, timestamp, isolation);
         // No record of that time or later: whatever comes will be.
         const open = typeof at === 'object' ? partitions.filter((partition) => (found.get(partition) ?? -1) < 0) : [];
-        const ends = open.length > 0 ? await this.offsetsOf(topic, open, '-1') : [];
+        const ends = open.length > 0 ? await this.offsetsOf(topic, open, '-1', isolation) : [];
         return new Map([...found, ...ends]);
       } catch (error) {
         this.cluster.invalidate(topic);
@@ -120,6 +134,20 @@ export class KafkajsDriver implements KafkaDriver {
     return positions;
   }
 
+  async stable(group: string, partitions: readonly TopicPartition[]): Promise<CommittedPosition[]> {
+    const body = encodePositionFetch(group, partitions);
+    for (let attempt = 1; ; attempt++) {
+      const coordinator = await this.cluster.coordinator(group, 'control');
+      const decode = (answer: Buffer): Promise<CommittedPosition[]> => decodePositions(answer, group);
+      try {
+        return await coordinator.exchange('OffsetFetch', body, decode, this.settings.options.requestTimeout);
+      } catch (error) {
+        if (!(error instanceof DriverError) || error.type !== UNSTABLE || attempt >= STABLE_LOOKS) throw error;
+        await new Promise((resolve) => setTimeout(resolve, backoff(attempt, 10, 500)));
+      }
+    }
+  }
+
   async forgetGroup(group: string): Promise<void> {
     const coordinator = await this.cluster.coordinator(group, 'control');
     const answer = await coordinator.call<{ results: { errorCode: number }[] }>('DeleteGroups', [group]);
@@ -152,6 +180,13 @@ export class KafkajsDriver implements KafkaDriver {
     return new KafkajsProducer(this.cluster, this.lane('produce'));
   }
 
+  transactors({ timeout }: TransactorOptions): (id: string) => DriverTransactor {
+    const lane = this.lane('transactions');
+    let made = 0;
+    // A broker answers the requests of one connection one by one, and waits for followers meanwhile.
+    return (id) => new KafkajsTransactor(this.cluster, id, timeout, `${lane}-${made++ % TRANSACTION_CONNECTIONS}`);
+  }
+
   reader(listener: ReaderListener): DriverReader {
     return new KafkajsReader(this.cluster, this.settings.options, listener, this.lane('fetch'));
   }
@@ -173,6 +208,7 @@ export class KafkajsDriver implements KafkaDriver {
     topic: string,
     partitions: readonly number[],
     timestamp: string,
+    isolation: number,
   ): Promise<Map<number, number>> {
     const leaders = (await this.cluster.layout([topic])).get(topic)?.leaders ?? [];
     const byLeader = new Map<number, number[]>();
@@ -183,7 +219,7 @@ export class KafkajsDriver implements KafkaDriver {
     }
     const found = new Map<number, number>();
     for (const [leader, led] of byLeader) {
-      for (const [partition, offset] of await this.listOffsets(leader, topic, led, timestamp))
+      for (const [partition, offset] of await this.listOffsets(leader, topic, led, timestamp, isolation))
         found.set(partition, offset);
     }
     return found;
@@ -194,14 +230,14 @@ export class KafkajsDriver implements KafkaDriver {
     topic: string,
     partitions: readonly number[],
     timestamp: string,
+    isolationLevel: number,
   ): Promise<Map<number, number>> {
     const connection = await this.cluster.node(leader, 'control');
     const answer = await connection.call<{
       responses: { partitions: { partition: number; errorCode: number; offset: string }[] }[];
     }>('ListOffsets', {
       replicaId: -1,
-      // The end is the end of the log: a transaction still open must not be skipped by a position fixed behind it.
-      isolationLevel: 0,
+      isolationLevel,
       topics: [{ topic, partitions: partitions.map((partition) => ({ partition, timestamp })) }],
     });
     const found = new Map<number, number>();

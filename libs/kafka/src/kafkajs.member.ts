@@ -90,6 +90,13 @@ export class KafkajsMember implements DriverMember {
     }
   }
 
+  surrender(sources: readonly TopicPartition[]): void {
+    const names = new Set(sources.map(sourceName));
+    this.owned = this.owned.filter((source) => !names.has(sourceName(source)));
+    this.rejoin = true;
+    this.alarm.wake();
+  }
+
   async leave(): Promise<void> {
     this.stopped = true;
     this.alarm.wake();

@@ -2,6 +2,7 @@ import type { BatchOutcome, DriverProducer, ProducerBatch } from './kafka.driver
 import { DriverError } from './kafka.driver.js';
 import type { KafkajsCluster } from './kafkajs.cluster.js';
 import { asDriverError, errorOfCode, isRetriable, throwOnCode } from './kafkajs.codes.js';
+import { PRODUCE_TIMEOUT, decodeProduceAnswer, encodeProduce } from './kafkajs.produce.js';
 import { RecordEncoder } from './record.encoder.js';
 
 /** One producer id. A partition that lost its place gets a new one, alone. */
@@ -20,13 +21,6 @@ interface Sequence {
 interface Stamp {
   readonly identity: Identity;
   readonly firstSequence: number;
-}
-
-interface ProduceAnswer {
-  readonly topics: readonly {
-    readonly topicName: string;
-    readonly partitions: readonly { readonly partition: number; readonly errorCode: number }[];
-  }[];
 }
 
 const DUPLICATE = 'DUPLICATE_SEQUENCE_NUMBER';
@@ -50,7 +44,6 @@ const MOVED = new Set([
 ]);
 
 const MAX_SEQUENCE = 2_147_483_648;
-const PRODUCE_TIMEOUT = 30_000;
 
 /**
  * Idempotent sending with sequence numbers of our own. kafkajs's producer counts per partition whatever happens to be in the
@@ -104,16 +97,13 @@ export class KafkajsProducer implements DriverProducer {
     let sent = false;
     try {
       const connection = await this.cluster.node(leader, this.lane);
-      const body = this.encode(
-        identity,
-        together.map((index) => batches[index] as ProducerBatch),
-      );
+      const stamped = together.map((index) => {
+        const batch = batches[index] as ProducerBatch;
+        return { batch, identity: { ...identity, firstSequence: this.stampOf(batch).firstSequence } };
+      });
+      const body = encodeProduce(this.encoder, undefined, stamped);
       sent = true;
-      const answer = await connection.exchange('Produce', body, decodeProduceAnswer, PRODUCE_TIMEOUT);
-      const codes = new Map<string, number>();
-      for (const { topicName, partitions } of answer.topics) {
-        for (const { partition, errorCode } of partitions) codes.set(`${topicName}/${partition}`, errorCode);
-      }
+      const codes = await connection.exchange('Produce', body, decodeProduceAnswer, PRODUCE_TIMEOUT);
       for (const index of together) {
         const batch = batches[index] as ProducerBatch;
         outcomes[index] = this.outcome(batch, codes.get(partitionKey(batch)) ?? -1);
@@ -199,56 +189,8 @@ export class KafkajsProducer implements DriverProducer {
     throwOnCode(answer.errorCode, 'asking for a producer id');
     return { producerId: BigInt(answer.producerId), producerEpoch: answer.producerEpoch };
   }
-
-  private encode(identity: Identity, batches: readonly ProducerBatch[]): Buffer {
-    const { encoder } = this;
-    encoder.begin(1024 + batches.reduce((sum, batch) => sum + batch.records.length * 256, 0));
-    encoder.int16(-1); // no transaction
-    encoder.int16(-1); // acks: all in-sync replicas
-    encoder.int32(PRODUCE_TIMEOUT);
-    const topics = new Map<string, ProducerBatch[]>();
-    for (const batch of batches) {
-      const ofTopic = topics.get(batch.topic);
-      if (ofTopic === undefined) topics.set(batch.topic, [batch]);
-      else ofTopic.push(batch);
-    }
-    encoder.int32(topics.size);
-    for (const [topic, ofTopic] of topics) {
-      encoder.string(topic);
-      encoder.int32(ofTopic.length);
-      for (const batch of ofTopic) {
-        encoder.int32(batch.partition);
-        encoder.batch(batch.records, { ...identity, firstSequence: this.stampOf(batch).firstSequence });
-      }
-    }
-    return encoder.finish();
-  }
 }
 
 function partitionKey(batch: ProducerBatch): string {
   return `${batch.topic}/${batch.partition}`;
-}
-
-async function decodeProduceAnswer(answer: Buffer): Promise<ProduceAnswer> {
-  let at = 0;
-  const int32 = (): number => {
-    at += 4;
-    return answer.readInt32BE(at - 4);
-  };
-  const int16 = (): number => {
-    at += 2;
-    return answer.readInt16BE(at - 2);
-  };
-  const topics = Array.from({ length: int32() }, () => {
-    const length = int16();
-    const topicName = answer.toString('utf8', at, (at += length));
-    const partitions = Array.from({ length: int32() }, () => {
-      const partition = int32();
-      const errorCode = int16();
-      at += 24; // base offset, append time, log start
-      return { partition, errorCode };
-    });
-    return { topicName, partitions };
-  });
-  return Promise.resolve({ topics });
 }

@@ -1,10 +1,11 @@
-import type { Delivery } from 'nestjs-eventing';
+import type { DeadLetter, Delivery, OutgoingMessage, Settlement } from 'nestjs-eventing';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { decodeNotes, type PositionNotes } from './commit.metadata.js';
 import type { Origin } from './kafka.delivery.js';
 import type { IncomingRecord } from './kafka.driver.js';
 import { HandClock, turn } from './kafka.fixture.js';
 import { PartitionTracker } from './partition.tracker.js';
+import type { ProducerRecord } from './producer.queue.js';
 import type { TrackerHost } from './tracker.host.js';
 
 const SOURCE = { topic: 'orders', partition: 3 };
@@ -23,6 +24,7 @@ class Host implements TrackerHost {
   readonly fullness: boolean[] = [];
   readonly committedFirst: string[] = [];
   moving: Promise<void> = Promise.resolve();
+  transactional = false;
   onDeliver: (delivery: Delivery) => void = () => undefined;
   gate: Promise<boolean> = Promise.resolve(true);
 
@@ -44,6 +46,17 @@ class Host implements TrackerHost {
     this.committedFirst.push(position === undefined ? '-' : `${position.offset} ${position.metadata}`);
     if (position !== undefined) tracker.confirm(position);
     return this.gate;
+  }
+  recordsOf(settlement: Settlement): ProducerRecord[] {
+    const outputs = settlement.kind === 'accept' ? (settlement.outputs ?? []) : [];
+    const letters = settlement.kind === 'reject' ? [settlement.letter.id] : [];
+    return [...outputs.map(({ id }) => id), ...letters].map((key) => ({
+      topic: 'out',
+      key,
+      value: null,
+      headers: {},
+      time: 0,
+    }));
   }
   move(): Promise<void> {
     return this.moving;
@@ -126,6 +139,58 @@ describe('a tracked partition', () => {
     feed(tracker, [35, 41]);
     expect(offsets()).toEqual(['3@10', '3@13', '3@41']);
     expect(tracker.position()).toMatchObject({ offset: 41 });
+  });
+
+  describe('of a transactional subscription', () => {
+    beforeEach(() => {
+      host.transactional = true;
+      host.window = 100;
+    });
+    const acceptWith = (index: number, ...ids: string[]): void =>
+      void host.delivered[index]?.settle({ kind: 'accept', outputs: ids.map((id) => ({ id }) as OutgoingMessage) });
+    const outputs = (tracker: PartitionTracker): unknown[] => tracker.takeOutputs().map(({ key }) => key);
+
+    it('gives out the outputs of what is settled without a gap, in the order of the log', async () => {
+      const tracker = await tracked([10, 11, 12, 13]);
+      acceptWith(1, 'b1', 'b2');
+      acceptWith(2, 'c');
+      expect(outputs(tracker)).toEqual([]);
+      // Behind the gap nothing is noted as done whose outputs are not committed.
+      expect(host.committedFirst).toEqual(['10 1;a=2']);
+      expect(tracker.position()).toBeUndefined();
+      acceptWith(0, 'a');
+      expect(outputs(tracker)).toEqual(['a', 'b1', 'b2', 'c']);
+      expect(tracker.position()).toMatchObject({ offset: 13 });
+      expect(outputs(tracker)).toEqual([]);
+    });
+
+    it('notes as done behind a gap what has no outputs', async () => {
+      const tracker = await tracked([10, 11, 12, 13]);
+      accept(1);
+      acceptWith(2, 'c');
+      accept(3);
+      expect(tracker.position()).toMatchObject({ offset: 10, metadata: '1;a=2;d=1,2' });
+    });
+
+    it('keeps a letter for the transaction, in its place, and is done with the message at once', async () => {
+      const tracker = await tracked([10, 11]);
+      await host.delivered[1]?.settle({ kind: 'reject', letter: { id: 'letter' } as DeadLetter });
+      expect(outputs(tracker)).toEqual([]);
+      acceptWith(0, 'a');
+      expect(outputs(tracker)).toEqual(['a', 'letter']);
+      expect(tracker.position()).toMatchObject({ offset: 12, metadata: '' });
+    });
+
+    it('delivers nothing more while too many outputs are not committed', async () => {
+      const tracker = await tracked([10, 11]);
+      acceptWith(0, ...Array.from({ length: 10_000 }, (_, index) => `${index}`));
+      feed(tracker, [12]);
+      expect(offsets()).toEqual(['3@10', '3@11']);
+      const taken = tracker.takeOutputs();
+      tracker.committed(tracker.position() as NonNullable<ReturnType<typeof tracker.position>>, taken);
+      expect(offsets()).toEqual(['3@10', '3@11', '3@12']);
+      expect(tracker.outputCount).toBe(0);
+    });
   });
 
   it('puts on record that it begins before it does', async () => {

@@ -3,6 +3,8 @@ import { METADATA_ENOUGH, encodeNotes, type DoneRange, type PositionNotes } from
 import { DeliveryWindow } from './delivery.window.js';
 import { DONE, KafkaDelivery, MOVING, OPEN, RELEASED, WAITING } from './kafka.delivery.js';
 import { sourceName, type CommittedPosition, type FetchedRecords, type IncomingRecord, type TopicPartition } from './kafka.driver.js'; // prettier-ignore
+import { OutputLedger } from './output.ledger.js';
+import type { ProducerRecord } from './producer.queue.js';
 import { RecordBuffer } from './record.buffer.js';
 import type { TrackerHost } from './tracker.host.js';
 import { WaitingRoom } from './waiting.room.js';
@@ -25,6 +27,7 @@ export class PartitionTracker {
   readonly name: string;
   private readonly buffer: RecordBuffer;
   private readonly window = new DeliveryWindow();
+  private readonly ledger = new OutputLedger();
   private readonly waiting = new WaitingRoom(MOST_WAITING, MOST_WAITING_BYTES);
   /** Released, or deferred until now: delivered before anything that was not yet. */
   private next: KafkaDelivery[] = [];
@@ -96,7 +99,7 @@ export class PartitionTracker {
   accepted(delivery: KafkaDelivery): void {
     if (this.closed) return;
     this.open--;
-    if (this.window.head === delivery) this.window.shrink();
+    if (this.window.head === delivery) this.window.shrink(this.ledger);
     else if (this.waiting.size > 0) delivery.forget();
     this.changed(1);
     this.feed();
@@ -110,6 +113,12 @@ export class PartitionTracker {
       this.next.unshift(delivery);
       // Not within this call: whoever gives something back does not expect more before that returns.
       queueMicrotask(() => this.feed());
+      return Promise.resolve();
+    }
+    if (settlement.kind === 'reject' && this.host.transactional) {
+      delivery.outputs = this.recordsOf(settlement);
+      delivery.state = DONE;
+      this.accepted(delivery);
       return Promise.resolve();
     }
     delivery.state = MOVING;
@@ -166,6 +175,27 @@ export class PartitionTracker {
     this.confirmed = keyOf(offset, metadata);
   }
 
+  recordsOf(settlement: Settlement): readonly ProducerRecord[] {
+    return this.host.recordsOf(settlement);
+  }
+
+  /** Outputs that are not committed, taken or not. */
+  get outputCount(): number {
+    return this.ledger.size;
+  }
+
+  /** Outputs of everything before `position()` that were not taken yet. */
+  takeOutputs(): ProducerRecord[] {
+    return this.ledger.take();
+  }
+
+  /** A transaction went through. */
+  committed(position: CommittedPosition, outputs: readonly ProducerRecord[]): void {
+    this.confirm(position);
+    this.ledger.committed(outputs);
+    this.feed();
+  }
+
   private deliver(record: IncomingRecord): void {
     const origin = this.host.originOf(this.source, record);
     if (origin === undefined) {
@@ -177,7 +207,7 @@ export class PartitionTracker {
     this.window.push(delivery);
     if (this.wasDone(record.offset)) {
       delivery.state = DONE;
-      if (this.window.head === delivery) this.window.shrink();
+      if (this.window.head === delivery) this.window.shrink(this.ledger);
       this.changed(0);
     } else if ((delivery.notBefore ?? 0) > this.host.clock.now()) {
       delivery.state = WAITING;
@@ -222,6 +252,7 @@ export class PartitionTracker {
 
   /** Where messages wait for their time, those settled behind them do not count, or one would hold up all. */
   private isWindowFull(): boolean {
+    if (this.ledger.isFull) return true;
     if (this.waiting.size === 0 && this.next.length === 0) return this.window.size >= this.host.window;
     return this.open >= this.host.window || this.waiting.isFull || this.window.size >= 2 * MOST_WAITING;
   }

@@ -20,12 +20,21 @@ export class QueuedRecord implements OutgoingRecord {
     time: number,
     readonly place: ((partitions: number) => number) | undefined,
   ) {
-    let size = RECORD_OVERHEAD + (value?.length ?? 0) + (key?.length ?? 0);
-    for (const name in headers) size += name.length + (headers[name] as HeaderValue).length + 4;
-    this.size = size;
-    // A time with a fraction, or none at all, must not be in the way of the messages beside it.
-    this.time = Number.isFinite(time) ? Math.trunc(time) : Date.now();
+    this.size = sizeOf(key, value, headers);
+    this.time = wholeTime(time);
   }
+}
+
+/** Bytes of a record, at most and about. */
+export function sizeOf(key: OutgoingRecord['key'], value: Uint8Array | null, headers: RawHeaders): number {
+  let size = RECORD_OVERHEAD + (value?.length ?? 0) + (key?.length ?? 0);
+  for (const name in headers) size += name.length + (headers[name] as HeaderValue).length + 4;
+  return size;
+}
+
+/** A time with a fraction, or none at all, must not be in the way of the messages beside it. */
+export function wholeTime(time: number): number {
+  return Number.isFinite(time) ? Math.trunc(time) : Date.now();
 }
 
 /** Lengths, times and offsets of a record, at most; text is counted in characters, and the broker has the last word. */

@@ -11,6 +11,7 @@ export interface BatchIdentity {
 const BATCH_HEADER = 61;
 const CRC_AT = 17;
 const ATTRIBUTES_AT = 21;
+const TRANSACTIONAL = 0x10;
 const NAME_CACHE = 512;
 /** Room for the lengths and counts that follow a value: they are written without asking again. */
 const SLACK = 16;
@@ -56,7 +57,7 @@ export class RecordEncoder {
   }
 
   /** The records of one partition, with the length before them. */
-  batch(records: readonly OutgoingRecord[], identity: BatchIdentity): void {
+  batch(records: readonly OutgoingRecord[], identity: BatchIdentity, transactional = false): void {
     this.ensure(4 + BATCH_HEADER);
     const start = this.at + 4;
     this.at = start + BATCH_HEADER;
@@ -77,7 +78,7 @@ export class RecordEncoder {
     buffer.writeInt32BE(size - 12, start + 8);
     buffer.writeInt32BE(-1, start + 12);
     buffer.writeInt8(2, start + 16);
-    buffer.writeInt16BE(0, start + ATTRIBUTES_AT);
+    buffer.writeInt16BE(transactional ? TRANSACTIONAL : 0, start + ATTRIBUTES_AT);
     buffer.writeInt32BE(records.length - 1, start + 23);
     buffer.writeBigInt64BE(BigInt(first), start + 27);
     buffer.writeBigInt64BE(BigInt(last), start + 35);

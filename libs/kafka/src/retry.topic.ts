@@ -55,7 +55,12 @@ export class RetryTopic {
     });
   }
 
-  /** A message that only one subscription shall get. */
+  /** A message on its way to its channel, or to one subscription alone. */
+  recordOf(message: OutgoingMessage, now: number): ProducerRecord {
+    const { channel: topic, key, body: value, headers, time, to } = message;
+    return to === undefined ? { topic, key, value, headers, time } : this.targeted(message, to, now);
+  }
+
   targeted(message: OutgoingMessage, target: string, now: number): ProducerRecord {
     const place = message.key === undefined ? anyOther : otherBy(message.key);
     return this.record(message.key, message.body, message.headers, now, place, {

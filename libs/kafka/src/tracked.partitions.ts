@@ -5,7 +5,7 @@ import type { KafkaDelivery, Origin } from './kafka.delivery.js';
 import { DriverError, sourceName, type DriverReader, type FetchedRecords, type IncomingRecord, type KafkaDriver, type ReaderListener, type TopicPartition } from './kafka.driver.js'; // prettier-ignore
 import type { ResolvedKafkaOptions } from './kafka.options.js';
 import { PartitionTracker } from './partition.tracker.js';
-import type { ProducerQueue } from './producer.queue.js';
+import type { ProducerQueue, ProducerRecord } from './producer.queue.js';
 import type { RetryTargets, RetryTopic } from './retry.topic.js';
 import type { Topology } from './topology.js';
 import type { TrackerHost } from './tracker.host.js';
@@ -27,11 +27,21 @@ export interface PositionSink {
   commitNow(tracker: PartitionTracker): Promise<boolean>;
 }
 
+/** Writes positions, for as long as it takes. */
+export interface PositionLoop extends PositionSink {
+  /** Writes these down now; rejects if that does not succeed within `patience` milliseconds. */
+  flush(trackers: readonly PartitionTracker[], patience: number): Promise<void>;
+  /** The membership works again. */
+  hurry(): void;
+  stop(): void;
+}
+
 /** The partitions that a subscription has in this process, from reading to settling. */
 export class TrackedPartitions implements TrackerHost, ReaderListener {
   readonly window: number;
   readonly clock: Clock;
   readonly commits: boolean;
+  readonly transactional: boolean;
   paused = false;
   private readonly trackers = new Map<string, PartitionTracker>();
   private readonly reader: DriverReader;
@@ -46,6 +56,7 @@ export class TrackedPartitions implements TrackerHost, ReaderListener {
     this.window = Math.max(1, subscription.window);
     this.clock = parts.context.clock;
     this.commits = sink !== undefined;
+    this.transactional = subscription.transactional;
     this.reader = parts.driver.reader(this);
   }
 
@@ -71,7 +82,7 @@ export class TrackedPartitions implements TrackerHost, ReaderListener {
     const lags = [...topics].map(async (topic) => {
       const own = trackers.filter(({ source }) => source.topic === topic);
       const partitions = own.map(({ source }) => source.partition);
-      const ends = await driver.offsets(topic, partitions, 'latest');
+      const ends = await driver.offsets(topic, partitions, 'stable');
       return own.reduce((sum, tracker) => {
         const end = ends.get(tracker.source.partition) ?? 0;
         return sum + Math.max(0, end - tracker.offset);
@@ -124,6 +135,13 @@ export class TrackedPartitions implements TrackerHost, ReaderListener {
 
   commitNow(tracker: PartitionTracker): Promise<boolean> {
     return this.sink?.commitNow(tracker) ?? Promise.resolve(true);
+  }
+
+  recordsOf(settlement: Settlement): readonly ProducerRecord[] {
+    const { deadLetters, retry, context } = this.parts;
+    if (settlement.kind === 'reject') return [deadLetters.recordOf(settlement.letter)];
+    const outputs = settlement.kind === 'accept' ? (settlement.outputs ?? []) : [];
+    return outputs.map((message) => retry.recordOf(message, context.clock.now()));
   }
 
   async move(delivery: KafkaDelivery, settlement: Settlement): Promise<void> {

@@ -2,6 +2,7 @@ import type { Clock, Delivery, Settlement } from 'nestjs-eventing';
 import type { KafkaDelivery, Origin } from './kafka.delivery.js';
 import type { IncomingRecord, TopicPartition } from './kafka.driver.js';
 import type { PartitionTracker } from './partition.tracker.js';
+import type { ProducerRecord } from './producer.queue.js';
 
 /** What a partition needs of the subscription that it belongs to. */
 export interface TrackerHost {
@@ -18,7 +19,11 @@ export interface TrackerHost {
   changed(tracker: PartitionTracker, accepted: number): void;
   /** Commits them, however long it takes. Resolves to false if the partition was lost before. */
   commitNow(tracker: PartitionTracker): Promise<boolean>;
-  /** Defer and reject: stores it in its new place. */
+  /** What is settled, and what goes with it, are committed together. */
+  readonly transactional: boolean;
+  /** What goes into the transaction with it: the outputs of an accept, the letter of a reject. */
+  recordsOf(settlement: Settlement): readonly ProducerRecord[];
+  /** Defer, and reject without transactions: stores it in its new place. */
   move(delivery: KafkaDelivery, settlement: Settlement): Promise<void>;
   /** Its buffer is full, or no longer: read on or not. */
   full(tracker: PartitionTracker, full: boolean): void;

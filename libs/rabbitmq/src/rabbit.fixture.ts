@@ -87,7 +87,17 @@ export class TestProcess {
     this.received.push(received);
     const from = 'first-subscription';
     received.handle = await this.provider.subscribe(
-      { name, channels: [channel], perProcess: false, durable: true, from, window: 256, ordered: true, ...changes },
+      {
+        name,
+        channels: [channel],
+        perProcess: false,
+        durable: true,
+        from,
+        window: 256,
+        ordered: true,
+        transactional: false,
+        ...changes,
+      },
       {
         deliver: (delivery) => received.deliver(delivery),
         revoked: (sources) => Promise.resolve(void received.revoked.push(...sources)),

@@ -100,6 +100,7 @@ export class TestProcess {
     const plan: Subscription = {
       ...{ name, channels: [channel], perProcess: false, durable: true, from: 'first-subscription', window: 256 },
       ordered: true,
+      transactional: false,
       ...changes,
     };
     received.handle = await this.provider.subscribe(plan, {

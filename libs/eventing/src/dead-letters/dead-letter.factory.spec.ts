@@ -55,6 +55,15 @@ describe('a dead letter', () => {
     expect(letter({ message: undefined })).not.toHaveProperty('event');
   });
 
+  it('has an id that no command line takes for a flag', () => {
+    const ids = Array.from(
+      { length: 1000 },
+      (_, position) => letter({ delivery: new ScriptedDelivery('orders', {}, position) }).id,
+    );
+    expect(ids.filter((id) => !/^\w[\w-]{21}$/.test(id))).toEqual([]);
+    expect(new Set(ids).size).toBe(1000);
+  });
+
   it('has the same id whenever the same message fails the same listener, and no other', () => {
     const ids = [
       letter(),

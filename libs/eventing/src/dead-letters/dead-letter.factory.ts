@@ -26,7 +26,9 @@ export function deadLetterOf(given: {
     id: createHash('sha256')
       .update([given.service, given.listener, delivery.channel, delivery.position].join('\n'))
       .digest('base64url')
-      .slice(0, 22),
+      .slice(0, 22)
+      // On a command line it would be taken for a flag.
+      .replace(/^-/, '_'),
     service: given.service,
     listener: given.listener,
     channel: delivery.channel,

@@ -1,7 +1,15 @@
+import type { Clock } from '../clock.js';
 import { EventingError } from '../errors/eventing.error.js';
-import type { DeadLetterPage } from '../provider/event-provider.js';
+import type { OutgoingMessage, PublishFailure } from '../provider/event-provider.js';
 import type { ProviderHost } from '../provider/provider.host.js';
+import type { EventRegistry } from '../registry/event.registry.js';
+import { type DeadLetterEdit, editedMessage } from './dead-letter.edit.js';
+import type { DeadLetterFilter } from './dead-letter.filter.js';
+import { type DeadLetterGroups, DeadLetterTally } from './dead-letter.groups.js';
 import type { DeadLetter } from './dead-letter.js';
+import { DeadLetterMessage } from './dead-letter.message.js';
+import { type DeadLetterList, DeadLetterScanner, type FoundDeadLetter } from './dead-letter.scanner.js';
+import { type DeadLetterView, viewOf } from './dead-letter.view.js';
 
 export interface DeadLetterScan {
   /** A provider of the application. @default 'default' */
@@ -14,94 +22,268 @@ export interface DeadLetterScan {
   readonly limit?: number;
 }
 
-/** The dead letters of this service: look at them, send them again, throw them away. Looking never takes one away. */
+export interface DeadLetterPaging {
+  /** Letters returned at most, 1 to 1000. @default 100 */
+  readonly limit?: number;
+  /** From the list before, with the same filter. @default the oldest */
+  readonly cursor?: string;
+}
+
+export interface RedriveOptions {
+  /** Where the letter lies. @default where it was found; all are looked through for an id */
+  readonly provider?: string;
+  /** Also where no listener of its name is known in this process: it runs in another one of the service. @default false */
+  readonly force?: boolean;
+}
+
+export interface RedriveAllOptions extends Pick<RedriveOptions, 'force'> {
+  /** Letters that are sent at most, 1 to 1000000. @default 1000 */
+  readonly limit?: number;
+}
+
+export interface RedriveReport {
+  readonly redriven: number;
+  /** Those that are where they were. */
+  readonly failed: number;
+  /** Why: the first 100 of them. */
+  readonly failures: readonly { readonly id: string; readonly listener: string; readonly error: EventingError }[];
+  /** True where the limit was reached before the end. */
+  readonly more: boolean;
+}
+
+export interface DeadLettersOptions {
+  readonly service: string;
+  readonly hosts: readonly ProviderHost[];
+  readonly registry: EventRegistry;
+  readonly clock: Clock;
+  /** The subscriptions of this process. Finding them makes their events known. */
+  readonly listeners: () => readonly string[];
+}
+
+const MOST_FAILURES = 100;
+/** Letters that are taken away at one time: each removal may cost as much as all that there are. */
+const AT_A_TIME = 1000;
+
+/**
+ * The dead letters of this service, over all its providers: find them, look at them, send them again, mend them, throw them away.
+ * Looking never takes one away. Each method fails with an `EventingError`; EVT_UNKNOWN_PROVIDER and what connecting throws in any.
+ */
 export class DeadLetters {
-  readonly #hosts: ReadonlyMap<string, ProviderHost>;
+  readonly #scanner: DeadLetterScanner;
 
-  constructor(hosts: readonly ProviderHost[]) {
-    this.#hosts = new Map(hosts.map((host) => [host.name, host]));
+  constructor(private readonly options: DeadLettersOptions) {
+    this.#scanner = new DeadLetterScanner(new Map(options.hosts.map((host) => [host.name, host])));
   }
 
-  /** One page, oldest first. */
-  async scan(query: DeadLetterScan = {}): Promise<DeadLetterPage> {
-    const host = await this.#connected(query.provider);
-    const { cursor } = query;
-    const limit = Math.min(Math.max(1, query.limit ?? 100), 1000);
-    const page = await host.provider.deadLetters.scan({ limit, ...(cursor === undefined ? {} : { cursor }) });
-    if (query.listener === undefined) return page;
-    return { ...page, letters: page.letters.filter((letter) => letter.listener === query.listener) };
+  /**
+   * A page of those that the filter picks, over all providers, oldest first within each. The more there are that it does not pick,
+   * the longer it takes; its memory is that of a page.
+   * @throws EventingError EVT_INVALID_OPTIONS for a filter, limit or cursor that cannot be used
+   */
+  async list(filter: DeadLetterFilter = {}, page: DeadLetterPaging = {}): Promise<DeadLetterList> {
+    return this.#scanner.list(filter, countOf('limit', page.limit ?? 100, 1000), page.cursor);
   }
 
-  /** All of them, page by page. */
-  async *all(query: Omit<DeadLetterScan, 'cursor'> = {}): AsyncGenerator<DeadLetter, void, undefined> {
-    let cursor: string | undefined;
-    do {
-      const page = await this.scan({ ...query, ...(cursor === undefined ? {} : { cursor }) });
-      yield* page.letters;
-      cursor = page.cursor;
-    } while (cursor !== undefined);
+  /** Every one that the filter picks, page by page. They may be removed meanwhile. */
+  async *all(filter: DeadLetterFilter = {}): AsyncGenerator<FoundDeadLetter, void, undefined> {
+    for await (const page of this.#scanner.pages(filter)) yield* page;
+  }
+
+  /** How many there are by listener, reason and error. */
+  async groups(filter: DeadLetterFilter = {}): Promise<DeadLetterGroups> {
+    const tally = new DeadLetterTally();
+    for await (const letter of this.all(filter)) tally.add(letter);
+    return tally.result();
+  }
+
+  /** One letter, with headers and body as they can be read. @throws EventingError EVT_DEAD_LETTER_UNKNOWN */
+  async show(id: string, provider?: string): Promise<DeadLetterView> {
+    const letter = await this.#scanner.find(id, provider);
+    return viewOf(letter, await this.#messageOf(letter));
+  }
+
+  /** One page of one provider as its store has it, oldest first: `list` finds what is wanted over all of them. */
+  async scan({ provider = 'default', listener, cursor, limit = 100 }: DeadLetterScan = {}): Promise<DeadLetterList> {
+    const page = await this.#scanner.scan(provider, Math.min(Math.max(1, limit), 1000), cursor);
+    if (listener === undefined) return page;
+    return { ...page, letters: page.letters.filter((letter) => letter.listener === listener) };
   }
 
   /**
    * Sends a letter again, bytes and headers as they were, to the one subscription that could not handle it, and takes it out
-   * of the store. A crash in between may send it twice; it is never lost. Its place in the order of its key is gone.
-   * @throws EventingError EVT_DEAD_LETTER_UNKNOWN, EVT_PUBLISH_FAILED, EVT_PUBLISH_TIMEOUT
+   * of the store. A crash in between sends the same event, with the same id, twice; it is never lost. Its place in the order of its
+   * key is gone.
+   * @param options or the name of the provider
+   * @throws EventingError EVT_DEAD_LETTER_UNKNOWN, EVT_DEAD_LETTER_LISTENER, EVT_PUBLISH_FAILED, EVT_PUBLISH_TIMEOUT
    */
-  async redrive(letter: DeadLetter | string, provider?: string): Promise<DeadLetter> {
-    const host = await this.#connected(provider);
-    const found = typeof letter === 'string' ? await this.#find(letter, provider) : letter;
-    const { message } = found;
-    const failures = await host.provider.publish([
-      {
-        id: found.event?.id ?? found.id,
-        channel: found.channel,
-        key: message.key,
-        headers: message.headers,
-        body: message.body,
-        time: message.time,
-        durable: true,
-        to: found.listener,
-      },
-    ]);
-    const failure = failures[0];
-    if (failure !== undefined) {
-      const code = failure.error instanceof EventingError ? failure.error.code : 'EVT_PUBLISH_FAILED';
-      throw new EventingError(
-        code,
-        `Dead letter ${found.id} was not redriven to ${found.listener}: ${failure.error.message}`,
-        {
-          cause: failure.error,
-          indeterminate: failure.indeterminate,
-        },
-      );
-    }
-    await host.provider.deadLetters.remove([found.id]);
+  async redrive(letter: DeadLetter | string, options: RedriveOptions | string = {}): Promise<DeadLetter> {
+    const { provider, force = false } = typeof options === 'string' ? { provider: options } : options;
+    const found = typeof letter === 'string' ? await this.#scanner.find(letter, provider) : letter;
+    const host = await this.#hostOf(found, provider);
+    if (!force) this.#checkListener(found);
+    await this.#move(host, found, asItWas(found), 'redriven');
     return found;
   }
 
-  /** Throws letters away for good. */
-  async remove(ids: readonly string[], provider?: string): Promise<void> {
-    const host = await this.#connected(provider);
+  /**
+   * Redrives those that the filter picks and that were given up before the call: what fails again is not sent again. One that
+   * cannot be sent stays, and is told of in the report.
+   * @throws EventingError EVT_INVALID_OPTIONS; what the provider rejects a whole batch with, and then the rest is where it was
+   */
+  async redriveAll(filter: DeadLetterFilter = {}, options: RedriveAllOptions = {}): Promise<RedriveReport> {
+    const limit = countOf('limit', options.limit ?? 1000, 1_000_000);
+    const failures: { id: string; listener: string; error: EventingError }[] = [];
+    let redriven = 0;
+    let failed = 0;
+    const fail = ({ id, listener }: DeadLetter, error: EventingError): void => {
+      failed++;
+      if (failures.length < MOST_FAILURES) failures.push({ id, listener, error });
+    };
+    for await (const page of this.#scanner.pages(this.#untilNow(filter))) {
+      const wanted: FoundDeadLetter[] = [];
+      for (const letter of page) {
+        const refusal = options.force === true ? undefined : this.#refusalOf(letter);
+        if (refusal !== undefined) fail(letter, refusal);
+        else if (redriven + wanted.length < limit) wanted.push(letter);
+        else return { redriven: redriven + (await this.#moveAll(wanted, fail)), failed, failures, more: true };
+      }
+      redriven += await this.#moveAll(wanted, fail);
+    }
+    return { redriven, failed, failures, more: false };
+  }
+
+  /**
+   * Changes the body or headers of a letter, validates the result against the event's class, sends it under a new id to the one
+   * subscription, with the old event as its cause, and then takes the letter out. The same edit again, after a crash in between,
+   * sends the same id. The event is due at once and does not expire.
+   * @returns the id of what was sent, and the letter as it was
+   * @throws EventingError as `redrive`; EVT_INVALID_EVENT, EVT_INVALID_HEADER, EVT_BODY_TOO_LARGE, EVT_INVALID_OPTIONS for the
+   *   edit; EVT_DEAD_LETTER_BODY where the class is not known here, or the body to be changed cannot be read
+   */
+  async edit(
+    letter: DeadLetter | string,
+    edit: DeadLetterEdit,
+    { provider, force = false }: RedriveOptions = {},
+  ): Promise<{ readonly id: string; readonly letter: DeadLetter }> {
+    const found = typeof letter === 'string' ? await this.#scanner.find(letter, provider) : letter;
+    const host = await this.#hostOf(found, provider);
+    if (!force) this.#checkListener(found);
+    const { service, clock } = this.options;
+    const whole = { ...found, provider: host.name };
+    const message = await editedMessage(whole, await this.#messageOf(whole), edit, { host, service, now: clock.now() });
+    await this.#move(host, found, message, 'edited');
+    return { id: message.id, letter: found };
+  }
+
+  /** Throws away, for good, those that the filter picks and that were given up before the call. @returns how many */
+  async purge(filter: DeadLetterFilter): Promise<number> {
+    let purged = 0;
+    const chosen = new Map<string, string[]>();
+    const flush = async (least: number): Promise<void> => {
+      for (const [provider, ids] of chosen) {
+        if (ids.length < least) continue;
+        chosen.delete(provider);
+        await this.remove(ids, provider);
+        purged += ids.length;
+      }
+    };
+    for await (const page of this.#scanner.pages(this.#untilNow(filter))) {
+      for (const [provider, letters] of byProvider(page))
+        chosen.set(provider, [...(chosen.get(provider) ?? []), ...letters.map(({ id }) => id)]);
+      await flush(AT_A_TIME);
+    }
+    await flush(1);
+    return purged;
+  }
+
+  /** Throws letters away for good, those of one provider. @default 'default' */
+  async remove(ids: readonly string[], provider = 'default'): Promise<void> {
+    const host = await this.#scanner.connected(provider);
     await host.provider.deadLetters.remove(ids);
   }
 
-  async #find(id: string, provider: string | undefined): Promise<DeadLetter> {
-    for await (const letter of this.all({ limit: 1000, ...(provider === undefined ? {} : { provider }) }))
-      if (letter.id === id) return letter;
-    throw new EventingError(
-      'EVT_DEAD_LETTER_UNKNOWN',
-      `There is no dead letter "${id.slice(0, 100)}": it was redriven or removed.`,
-    );
+  #untilNow(filter: DeadLetterFilter): DeadLetterFilter {
+    const until = Math.min(this.options.clock.now(), filter.until === undefined ? Infinity : Number(filter.until));
+    return { ...filter, until };
   }
 
-  async #connected(provider = 'default'): Promise<ProviderHost> {
-    const host = this.#hosts.get(provider);
-    if (host === undefined)
-      throw new EventingError(
-        'EVT_UNKNOWN_PROVIDER',
-        `There is no provider "${provider}": configured are ${[...this.#hosts.keys()].join(', ')}.`,
-      );
-    await host.connect();
-    return host;
+  async #hostOf(letter: DeadLetter, provider: string | undefined): Promise<ProviderHost> {
+    const own = 'provider' in letter && typeof letter.provider === 'string' ? letter.provider : 'default';
+    return this.#scanner.connected(provider ?? own);
   }
+
+  async #messageOf(letter: FoundDeadLetter): Promise<DeadLetterMessage> {
+    const host = await this.#scanner.connected(letter.provider);
+    this.options.listeners();
+    return new DeadLetterMessage(letter, this.options.registry, host.provider.binding);
+  }
+
+  #checkListener(letter: DeadLetter): void {
+    const refusal = this.#refusalOf(letter);
+    if (refusal !== undefined) throw refusal;
+  }
+
+  /** Sent to a subscription that nobody has, it would lie there until the broker forgets it. */
+  #refusalOf({ id, listener }: DeadLetter): EventingError | undefined {
+    const known = this.options.listeners();
+    if (known.includes(listener)) return undefined;
+    const there = known.length === 0 ? 'there is none' : `there are ${known.join(', ')}`;
+    const text = `Dead letter ${id} is of the listener "${listener.slice(0, 200)}", which is not known here: ${there}. Redrive it where that listener runs, force it, or purge it.`;
+    return new EventingError('EVT_DEAD_LETTER_LISTENER', text);
+  }
+
+  /** Stored first, removed after. */
+  async #move(host: ProviderHost, letter: DeadLetter, message: OutgoingMessage, done: string): Promise<void> {
+    const [failure] = await host.provider.publish([message]);
+    if (failure !== undefined) throw notSent(letter, failure, done);
+    await host.provider.deadLetters.remove([letter.id]);
+  }
+
+  /** @returns how many were sent */
+  async #moveAll(
+    letters: readonly FoundDeadLetter[],
+    fail: (letter: DeadLetter, error: EventingError) => void,
+  ): Promise<number> {
+    let moved = 0;
+    for (const [provider, own] of byProvider(letters)) {
+      const host = await this.#scanner.connected(provider);
+      const failures = new Map(
+        (await host.provider.publish(own.map(asItWas))).map((failure) => [failure.index, failure]),
+      );
+      for (const [index, failure] of failures) {
+        const letter = own[index];
+        if (letter !== undefined) fail(letter, notSent(letter, failure, 'redriven'));
+      }
+      const sent = own.filter((_, index) => !failures.has(index));
+      if (sent.length > 0) await host.provider.deadLetters.remove(sent.map(({ id }) => id));
+      moved += sent.length;
+    }
+    return moved;
+  }
+}
+
+function byProvider(letters: readonly FoundDeadLetter[]): Map<string, FoundDeadLetter[]> {
+  const found = new Map<string, FoundDeadLetter[]>();
+  for (const letter of letters) {
+    const own = found.get(letter.provider);
+    if (own === undefined) found.set(letter.provider, [letter]);
+    else own.push(letter);
+  }
+  return found;
+}
+
+function asItWas({ id, event, channel, listener, message }: DeadLetter): OutgoingMessage {
+  const { key, headers, body, time } = message;
+  return { id: event?.id ?? id, channel, key, headers, body, time, durable: true, to: listener };
+}
+
+function notSent(letter: DeadLetter, { error, indeterminate }: PublishFailure, done: string): EventingError {
+  const code = error instanceof EventingError ? error.code : 'EVT_PUBLISH_FAILED';
+  const text = `Dead letter ${letter.id} was not ${done} to ${letter.listener}: ${error.message}`;
+  return new EventingError(code, text, { cause: error, indeterminate });
+}
+
+function countOf(name: string, value: number, most: number): number {
+  if (Number.isSafeInteger(value) && value >= 1 && value <= most) return value;
+  throw new EventingError('EVT_INVALID_OPTIONS', `${name} must be a whole number from 1 to ${most}, not ${value}.`);
 }

@@ -44,8 +44,13 @@ export interface ListenerOptions {
   readonly durable?: boolean;
   /** Where a subscription without a position begins. @default 'first-subscription' */
   readonly from?: StartPosition;
-  /** `at-most-once` settles before the listener is called. @default 'at-least-once' */
+  /**
+   * `at-most-once` settles before the listener is called. `exactly-once`: what it sends and that it has handled the event hold together,
+   * by the provider's transactions; with an inbox, what it writes there too. See `docs/guarantees.md`. @default 'at-least-once'
+   */
   readonly guarantee?: 'at-least-once' | 'at-most-once' | 'exactly-once';
+  /** False: `EventReplays` refuses to show it the past again. @default true */
+  readonly replay?: boolean;
   /** How far key order must reach. @default 'cluster' if an event has a key, else 'none' */
   readonly order?: 'none' | 'process' | 'cluster';
   /**

@@ -56,6 +56,8 @@ export const ERROR_CODES = {
   EVT_PUBLISH_FAILED: 'the broker did not take the event',
   EVT_PUBLISH_TIMEOUT: 'the broker did not answer within publishTimeout',
   EVT_NOT_RUNNING: 'the application is not started, or is shutting down',
+  EVT_OUTBOX_CLOSED: 'an event was sent after the work of its transaction was over',
+  EVT_TRANSACTION_FAILED: 'the database did not take what belongs to a transaction',
   // pipelines
   EVT_PIPELINE_NEXT_TWICE: 'a pipeline called next() more than once',
   EVT_PIPELINE_NEXT_MISSING: 'a pipeline ended without calling next()',
@@ -71,6 +73,9 @@ export const ERROR_CODES = {
   EVT_RETRY_ASKED: 'a listener or exception handler asked for another attempt after a time',
   EVT_BATCH_FAILED: 'a batch listener named the events that failed',
   EVT_BATCH_INDEX: 'a batch listener named an event that is not in its batch',
+  EVT_INBOX_CONFLICT: 'an event came with an id that the inbox knows with another body',
+  EVT_OUTPUT_PROVIDER: 'an exactly-once listener sent to another provider than that of its transaction',
+  EVT_OUTPUT_LATE: 'an exactly-once listener sent after it had returned',
   EVT_ENHANCER_FAULT: 'a guard, pipe or interceptor did not do its part',
   // providers
   EVT_CONNECTION: 'the broker cannot be reached',
@@ -78,9 +83,18 @@ export const ERROR_CODES = {
   EVT_TOPOLOGY: 'a channel is missing or is not as it should be',
   EVT_START_TIMEOUT: 'the broker was away for the whole start',
   EVT_POSITION: 'a start position cannot be used',
+  EVT_SCHEMA_NEWER: 'the tables belong to a newer version of this package',
+  EVT_READ_ONLY: 'the database only reads',
+  EVT_DISK_FULL: 'the disk of the database is full',
+  EVT_FOLDER_LOCKED: 'the folder of an embedded database is open elsewhere',
+  EVT_CLIENT_MISSING: 'a library that a provider needs is not installed',
   // dead letters
   EVT_DEAD_LETTER_UNKNOWN: 'no dead letter has this id',
   EVT_DEAD_LETTER_FAILED: 'the dead-letter store did not take a letter',
+  EVT_DEAD_LETTER_LISTENER: 'the listener of a dead letter is not known in this process',
+  EVT_DEAD_LETTER_BODY: 'the body of a dead letter cannot be read here',
+  // replay
+  EVT_REPLAY_REFUSED: 'a listener cannot be replayed as it was asked',
   // testing
   EVT_NOT_SETTLED: 'events were still open when settled() gave up',
   EVT_CHAOS: 'an attempt was made to fail by a chaos pipeline, or by a test',

@@ -1,4 +1,6 @@
 import type { Clock } from '../clock.js';
+import type { EventingError } from '../errors/eventing.error.js';
+import type { OutgoingMessage } from '../provider/event-provider.js';
 import type { DeliveryScheduler } from './delivery.scheduler.js';
 import type { IdleWatch } from './idle.watch.js';
 import type { MemoryDeadLetters } from './memory.dead-letters.js';
@@ -10,6 +12,8 @@ export interface BrokerParts {
   readonly clock: Clock;
   readonly scheduler: DeliveryScheduler;
   readonly idle: IdleWatch;
+  /** Stores all of them, or none and returns why. */
+  storeTogether(messages: readonly OutgoingMessage[], service: string): EventingError | undefined;
   /** The store of a service, made when first asked for. */
   deadLetters(service: string): MemoryDeadLetters;
 }

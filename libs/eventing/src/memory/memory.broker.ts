@@ -18,7 +18,7 @@ import type { MemoryConnection } from './memory.connection.js';
 import { MemoryDeadLetters } from './memory.dead-letters.js';
 import { MemoryFaults } from './memory.faults.js';
 import { type MemoryBrokerOptions, type ResolvedBrokerOptions, resolveBrokerOptions } from './memory.options.js';
-import { storeMessages } from './message.intake.js';
+import { type Intake, storeMessages, storeTogether } from './message.intake.js';
 import { QueueMember } from './queue.member.js';
 import { openQueues } from './queue.opening.js';
 
@@ -53,6 +53,7 @@ export class MemoryBroker {
       clock: this.options.clock,
       scheduler: new DeliveryScheduler(),
       idle: new IdleWatch(() => this.allQueues().every((queue) => queue.quiet)),
+      storeTogether: (messages, service) => storeTogether(messages, service, this.intake),
       deadLetters: (service) => this.storeOf(service),
     };
   }
@@ -100,12 +101,7 @@ export class MemoryBroker {
 
   /** @internal */
   store(messages: readonly OutgoingMessage[], service: string): readonly PublishFailure[] {
-    return storeMessages(messages, service, {
-      now: this.options.clock.now(),
-      largestMessage: this.options.largestMessage,
-      faults: this.faults,
-      channel: (name) => this.channel(name),
-    });
+    return storeMessages(messages, service, this.intake);
   }
 
   /** @internal See `DeliveryScheduler.breath`. */
@@ -124,7 +120,18 @@ export class MemoryBroker {
     const queues = openQueues(channels, subscription, context);
     const member = new QueueMember(context, subscription.window, subscriber, this.parts.scheduler, members);
     for (const queue of queues) member.join(queue);
+    if (subscription.until === 'now')
+      member.ended = Promise.all(queues.map((queue) => queue.emptied())).then(() => undefined);
     return member;
+  }
+
+  private get intake(): Intake {
+    return {
+      now: this.options.clock.now(),
+      largestMessage: this.options.largestMessage,
+      faults: this.faults,
+      channel: (name) => this.channel(name),
+    };
   }
 
   private channel(name: string): MemoryChannel {

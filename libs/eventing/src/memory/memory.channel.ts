@@ -8,6 +8,8 @@ import { StoredMessage } from './stored.message.js';
 /** An address: gives each message its place, keeps the latest for late subscriptions, and hands a copy to each queue. */
 export class MemoryChannel {
   readonly queues: MemoryQueue[] = [];
+  /** Those of them that get what is sent now; a replay does not. */
+  readonly receivers: MemoryQueue[] = [];
   private readonly log = new Deque<StoredMessage>();
   private logBytes = 0;
   /** By partition: the sequence of the next message, and of the oldest that the log can still have. */
@@ -32,11 +34,14 @@ export class MemoryChannel {
     return this.queues.find((queue) => queue.identity.name === name);
   }
 
-  /** A new queue with those of the kept messages that `wanted` picks. */
-  create(identity: QueueIdentity, wanted: (stored: StoredMessage) => boolean): MemoryQueue {
-    const queue = new MemoryQueue(identity, this.parts, () => this.queues.splice(this.queues.indexOf(queue), 1));
+  /** A new queue with those of the kept messages that `wanted` picks; and no others, if it is to `end`. */
+  create(identity: QueueIdentity, wanted: (stored: StoredMessage) => boolean, end: boolean): MemoryQueue {
+    const places = end ? [this.queues] : [this.queues, this.receivers];
+    const queue = new MemoryQueue(identity, this.parts, () => {
+      for (const place of places) place.splice(place.indexOf(queue), 1);
+    });
     for (const stored of this.log) if (wanted(stored)) queue.add(stored);
-    this.queues.push(queue);
+    for (const place of places) place.push(queue);
     return queue;
   }
 

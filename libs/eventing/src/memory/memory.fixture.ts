@@ -161,6 +161,7 @@ export function subscribe(
       from: 'first-subscription',
       window: 256,
       ordered: true,
+      transactional: false,
       ...parts,
     },
     subscriber,

@@ -68,7 +68,9 @@ export class MemoryProvider implements EventProvider {
       perProcess: true,
       longestDefer: Number.MAX_SAFE_INTEGER,
       replay: retain > 0,
-      transactions: false,
+      boundedReplay: retain > 0,
+      // One process, one step: what settles a message stores its outputs.
+      transactions: true,
       largestMessage,
     };
     this.connection = new MemoryConnection(broker, context);

@@ -1,4 +1,6 @@
 import type { DeadLetter } from '../dead-letters/dead-letter.js';
+import type { EventingError } from '../errors/eventing.error.js';
+import type { OutgoingMessage } from '../provider/event-provider.js';
 import type { BrokerParts } from './broker.parts.js';
 import { assignPartitions } from './queue.assignor.js';
 import { DeferredMessages } from './queue.deferral.js';
@@ -25,6 +27,7 @@ export class MemoryQueue {
   /** Open messages and their bytes: waiting, delivered, deferred. */
   private size = 0;
   private bytes = 0;
+  private readonly waiting: (() => void)[] = [];
 
   constructor(
     readonly identity: QueueIdentity,
@@ -49,9 +52,10 @@ export class MemoryQueue {
     return this.members.length === 0 || this.size === this.deferred.size;
   }
 
+  /** @param bytes of all of them */
   hasRoom(count: number, bytes: number): boolean {
     const { capacity, capacityBytes } = this.parts.options;
-    return this.size + count <= capacity && this.bytes + count * bytes <= capacityBytes;
+    return this.size + count <= capacity && this.bytes + bytes <= capacityBytes;
   }
 
   /** Takes it without asking for room. */
@@ -61,9 +65,15 @@ export class MemoryQueue {
     this.partitions[stored.partition]?.add(stored, 1);
   }
 
+  /** Resolves when there is no open message, or nobody to take one. */
+  emptied(): Promise<void> {
+    return this.size === 0 ? Promise.resolve() : new Promise((resolve) => this.waiting.push(resolve));
+  }
+
   /** It needs no place any more. */
   forget(stored: StoredMessage): void {
     this.size--;
+    if (this.size === 0 && this.waiting.length > 0) this.sayEmpty();
     this.bytes -= stored.message.body.length;
     this.parts.idle.touch();
   }
@@ -72,6 +82,11 @@ export class MemoryQueue {
   defer(partition: QueuePartition, stored: StoredMessage, notBefore: number, attempt: number): void {
     this.deferred.add(notBefore, () => partition.add(stored, attempt));
     this.parts.idle.touch();
+  }
+
+  /** What was sent while a message was handled. All or nothing. */
+  publish(outputs: readonly OutgoingMessage[]): EventingError | undefined {
+    return this.parts.storeTogether(outputs, this.identity.service);
   }
 
   /** Throws where the store does not take it. */
@@ -91,12 +106,17 @@ export class MemoryQueue {
     else if (!this.identity.durable) {
       this.deferred.clear();
       this.onAbandoned(this);
+      this.sayEmpty();
     }
     this.parts.idle.touch();
   }
 
   ownedBy(member: QueueMember): QueuePartition[] {
     return this.partitions.filter((partition) => partition.owner === member);
+  }
+
+  private sayEmpty(): void {
+    for (const say of this.waiting.splice(0)) say();
   }
 
   private rebalance(): void {

@@ -2,6 +2,7 @@ import { EventingError } from '../errors/eventing.error.js';
 import type { OutgoingMessage, PublishFailure } from '../provider/event-provider.js';
 import type { MemoryChannel } from './memory.channel.js';
 import type { MemoryFaults } from './memory.faults.js';
+import type { MemoryQueue } from './memory.queue.js';
 
 /** What taking messages in needs to know of the broker. */
 export interface Intake {
@@ -25,18 +26,59 @@ export function storeMessages(
   for (const message of messages) {
     index++;
     if (channel?.name !== message.channel) channel = intake.channel(message.channel);
-    const error = storeOne(message, channel, service, intake);
+    const place = placeOf(message, channel, service, intake);
+    const error = place instanceof EventingError ? place : put(place, intake);
     if (error !== undefined) (failures ??= []).push({ index, error, indeterminate: error.indeterminate });
   }
   return failures ?? TAKEN;
 }
 
-function storeOne(
+/** All of them, or none: the error of the first that cannot be stored. A confirmation cannot be lost here. */
+export function storeTogether(
+  messages: readonly OutgoingMessage[],
+  service: string,
+  intake: Intake,
+): EventingError | undefined {
+  const places: Place[] = [];
+  const claims = new Map<MemoryQueue, { count: number; bytes: number }>();
+  for (const message of messages) {
+    const place = placeOf(message, intake.channel(message.channel), service, intake);
+    if (place instanceof EventingError) return place;
+    for (const queue of place.queues) {
+      const claim = claims.get(queue) ?? { count: 0, bytes: 0 };
+      claim.count += place.copies;
+      claim.bytes += place.copies * message.body.length;
+      if (!queue.hasRoom(claim.count, claim.bytes)) return full(queue.identity.name);
+      claims.set(queue, claim);
+    }
+    places.push(place);
+  }
+  for (const { message, channel, queues, copies } of places) channel.store(message, intake.now, queues, copies);
+  return undefined;
+}
+
+/** Where a message goes. */
+interface Place {
+  readonly message: OutgoingMessage;
+  readonly channel: MemoryChannel;
+  readonly queues: readonly MemoryQueue[];
+  readonly copies: number;
+}
+
+function put({ message, channel, queues, copies }: Place, { now, faults }: Intake): EventingError | undefined {
+  for (const queue of queues) {
+    if (!queue.hasRoom(copies, copies * message.body.length)) return full(queue.identity.name);
+  }
+  channel.store(message, now, queues, copies);
+  return faults.lostConfirms.hits(message) ? lost() : undefined;
+}
+
+function placeOf(
   message: OutgoingMessage,
   channel: MemoryChannel,
   service: string,
-  { now, largestMessage, faults }: Intake,
-): EventingError | undefined {
+  { largestMessage, faults }: Intake,
+): Place | EventingError {
   if (message.body.length > largestMessage) {
     return new EventingError(
       'EVT_BODY_TOO_LARGE',
@@ -47,7 +89,7 @@ function storeOne(
   if (faults.rejections.hits(message)) {
     return new EventingError('EVT_PUBLISH_FAILED', 'the in-memory broker was told to refuse it: faults.rejectNext()');
   }
-  const queues = message.to === undefined ? channel.queues : channel.queuesOf(service, message.to);
+  const queues = message.to === undefined ? channel.receivers : channel.queuesOf(service, message.to);
   if (message.to !== undefined && queues.length === 0) {
     return new EventingError(
       'EVT_PUBLISH_FAILED',
@@ -55,12 +97,7 @@ function storeOne(
         'start the listener once before something is sent to it alone',
     );
   }
-  const copies = faults.duplicates.hits(message) ? 2 : 1;
-  for (const queue of queues) {
-    if (!queue.hasRoom(copies, message.body.length)) return full(queue.identity.name);
-  }
-  channel.store(message, now, queues, copies);
-  return faults.lostConfirms.hits(message) ? lost() : undefined;
+  return { message, channel, queues, copies: faults.duplicates.hits(message) ? 2 : 1 };
 }
 
 function full(queue: string): EventingError {

@@ -8,6 +8,8 @@ import type { QueuePartition } from './queue.partition.js';
 export class QueueMember implements SubscriptionHandle {
   /** The scheduler has it in its row. */
   scheduled = false;
+  /** Where it is to end. */
+  ended: Promise<void> | undefined;
   private paused = false;
   private left = false;
   private readonly queues: MemoryQueue[] = [];

@@ -13,7 +13,9 @@ export function openQueues(
   const missing = planned.filter(({ channel, identity }) => channel.find(identity.name) === undefined);
   // A queue that is there has a position of its own, and `from` says nothing to it.
   const wanted = missing.length > 0 ? readStart(subscription.from, channels) : undefined;
-  for (const { channel, identity } of missing) if (wanted !== undefined) channel.create(identity, wanted(channel));
+  const ends = subscription.until === 'now';
+  for (const { channel, identity } of missing)
+    if (wanted !== undefined) channel.create(identity, wanted(channel), ends);
   return planned.map(({ channel, identity }) => channel.find(identity.name) as MemoryQueue);
 }
 

@@ -74,9 +74,12 @@ export class QueuePartition {
     // Settled already, or its ownership was lost meanwhile: then it has a new turn elsewhere.
     if (delivery.state !== DELIVERED) return settlement.kind === 'accept' ? undefined : SAFE;
     switch (settlement.kind) {
-      case 'accept':
+      case 'accept': {
+        const refused = settlement.outputs === undefined ? undefined : this.queue.publish(settlement.outputs);
+        if (refused !== undefined) return Promise.reject(refused);
         this.queue.forget(delivery.stored);
         return this.finish(delivery);
+      }
       case 'release':
         this.release(delivery);
         return SAFE;

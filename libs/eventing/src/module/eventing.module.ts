@@ -19,8 +19,10 @@ import { type EventingOptions, type ResolvedOptions, resolveOptions } from '../r
 import { EventingRuntime } from '../runtime/eventing.runtime.js';
 import type { Discovered } from '../runtime/findings.js';
 import { EventManager } from '../send/event.manager.js';
+import { EventPublisher } from '../send/event.publisher.js';
 import { EventingHealth } from '../runtime/eventing.health.js';
 import { EventListeners } from '../runtime/event-listeners.js';
+import { EventReplays } from '../runtime/event-replays.js';
 import { EventExplorer } from './event.explorer.js';
 import { nestLogger } from './nest.logger.js';
 import { EventingFeatureModule, FeatureEvents, type FeatureOptions } from './eventing.feature.js';
@@ -121,11 +123,17 @@ function moduleWith(
       { provide: Envelope, scope: Scope.REQUEST, inject: [REQUEST], useFactory: envelopeOf },
       { provide: EventManager, inject: [EventingRuntime], useFactory: (runtime: EventingRuntime) => runtime.events },
       {
+        provide: EventPublisher,
+        inject: [EventingRuntime],
+        useFactory: (runtime: EventingRuntime) => runtime.publisher,
+      },
+      {
         provide: DeadLetters,
         inject: [EventingRuntime],
         useFactory: (runtime: EventingRuntime) => runtime.deadLetters,
       },
       { provide: EventingHealth, inject: [EventingRuntime], useFactory: (runtime: EventingRuntime) => runtime.health },
+      { provide: EventReplays, inject: [EventingRuntime], useFactory: (runtime: EventingRuntime) => runtime.replays },
       {
         provide: EventListeners,
         inject: [EventingRuntime],
@@ -137,7 +145,17 @@ function moduleWith(
         useFactory: (runtime: EventingRuntime) => runtime.context,
       },
     ],
-    exports: [EventManager, DeadLetters, EventingContext, EventingHealth, EventingRuntime, EventListeners, Envelope],
+    exports: [
+      EventManager,
+      EventPublisher,
+      DeadLetters,
+      EventingContext,
+      EventingHealth,
+      EventingRuntime,
+      EventListeners,
+      EventReplays,
+      Envelope,
+    ],
   };
 }
 

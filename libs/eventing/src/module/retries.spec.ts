@@ -1,6 +1,6 @@
 import { Inject } from '@nestjs/common';
 import {
-  type DeadLetter,
+  type FoundDeadLetter,
   Envelope,
   Event,
   EventListener,
@@ -27,8 +27,13 @@ class MailSent {
 // Jitter has a spec of its own; here every delay is exact.
 beforeEach(() => {
   const { delayAfter } = RetryPolicy.prototype;
-  vi.spyOn(RetryPolicy.prototype, 'delayAfter').mockImplementation(function (this: RetryPolicy, attempt) {
-    return delayAfter.call(this, attempt, () => 0);
+  vi.spyOn(RetryPolicy.prototype, 'delayAfter').mockImplementation(function (
+    this: RetryPolicy,
+    attempt,
+    _random,
+    error,
+  ) {
+    return delayAfter.call(this, attempt, () => 0, error);
   });
 });
 afterEach(() => void vi.restoreAllMocks());
@@ -121,6 +126,7 @@ describe('an event with a key that fails', () => {
     const letter = await app.letter();
     expect(letter).toEqual({
       id: expect.stringMatching(/^[\w-]{22}$/),
+      provider: 'default',
       service: 'shop',
       listener: 'Handler',
       channel: 'orders',
@@ -137,7 +143,7 @@ describe('an event with a key that fails', () => {
         time: begin,
         position: expect.any(String),
       },
-    } satisfies DeadLetter);
+    } satisfies FoundDeadLetter);
     expect(app.logger.having('warn')).toEqual([
       expect.stringContaining('warn Handler failed at attempt 1 of 3, again in 200 ms: "orders.placed"'),
       expect.stringContaining('warn Handler failed at attempt 2 of 3, again in 400 ms'),

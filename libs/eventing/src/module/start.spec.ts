@@ -213,11 +213,13 @@ describe('the start is refused, with a code, the culprit and the remedy', () => 
     expect(provider.journal).toEqual(['stop']);
   });
 
-  it('for exactly-once, which memory cannot give', async () => {
-    expect(await refused([listening(OrderPlaced, { guarantee: 'exactly-once' })])).toMatchObject({
+  it('for exactly-once, which a provider without transactions cannot give', async () => {
+    const provider = new ScriptedProvider();
+    const exact = [listening(OrderPlaced, { guarantee: 'exactly-once' })];
+    expect(await refused(exact, { provider: provider.factory })).toMatchObject({
       code: 'EVT_UNSUPPORTED',
       message: expect.stringContaining(
-        "SendReceipt asks for guarantee: 'exactly-once', which memory cannot give: use 'at-least-once'",
+        "SendReceipt asks for guarantee: 'exactly-once', which scripted cannot give: give EventingModule an inbox",
       ),
     });
   });
@@ -342,14 +344,17 @@ describe('the start is refused, with a code, the culprit and the remedy', () => 
     class Forgetful {}
     @EnvelopePipeline()
     class Idle {}
-    const error = await refused([
-      Forgetful,
-      Idle,
-      listening(Undecorated, { name: 'a' }),
-      listening(Audited, { name: 'b', guarantee: 'exactly-once' }),
-      listening(MailSent, { name: 'c', window: 0 }),
-      listening(OrderCancelled, { name: 'd', guarantee: 'exactly-once' }),
-    ]);
+    const error = await refused(
+      [
+        Forgetful,
+        Idle,
+        listening(Undecorated, { name: 'a' }),
+        listening(Audited, { name: 'b', guarantee: 'exactly-once' }),
+        listening(MailSent, { name: 'c', window: 0 }),
+        listening(OrderCancelled, { name: 'd', guarantee: 'exactly-once' }),
+      ],
+      { provider: new ScriptedProvider().factory },
+    );
     expect(error.code).toBe('EVT_START_REFUSED');
     expect(error.message.split('\n')[0]).toBe('6 things must be mended first:');
     for (const line of [
@@ -521,6 +526,7 @@ describe('what is started', () => {
         from: { time: 5 },
         window: 7,
         ordered: true,
+        transactional: false,
       },
       {
         name: 'b',
@@ -530,6 +536,7 @@ describe('what is started', () => {
         from: 'first-subscription',
         window: 256,
         ordered: false,
+        transactional: false,
       },
     ]);
   });

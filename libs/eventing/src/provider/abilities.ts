@@ -15,7 +15,9 @@ export interface Abilities {
   readonly longestDefer: number;
   /** A subscription can begin in the past. */
   readonly replay: boolean;
-  /** Consume, publish and settle in one transaction. */
+  /** And it can end where the present began, so that listeners can be replayed: see `Subscription.until`. @default false */
+  readonly boundedReplay?: boolean;
+  /** Consume, publish and settle in one transaction, for subscriptions that ask for it: see `Subscription.transactional`. */
   readonly transactions: boolean;
   /** Bytes of the largest body. */
   readonly largestMessage: number;

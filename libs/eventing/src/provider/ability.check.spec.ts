@@ -57,7 +57,7 @@ describe('what a listener asks for', () => {
       'exactly once',
       { guarantee: 'exactly-once' },
       { transactions: false },
-      "asks for guarantee: 'exactly-once', which carrier-pigeon cannot give: use 'at-least-once'",
+      "asks for guarantee: 'exactly-once', which carrier-pigeon cannot give: give EventingModule an inbox",
     ],
   ])('is refused where the provider cannot: %s', (_what, options, abilities, text) => {
     const [message, ...more] = refused(options, abilities);

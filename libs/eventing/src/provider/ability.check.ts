@@ -5,8 +5,13 @@ import type { Abilities } from './abilities.js';
 
 const ORDER = ['none', 'process', 'cluster'] as const;
 
-/** What a listener asks for and its provider cannot do, each with a remedy. */
-export function* refusals(listener: ListenerDescriptor, kind: string, abilities: Abilities): Iterable<EventingError> {
+/** What a listener asks for and its provider cannot do, each with a remedy. @param inbox the application has one */
+export function* refusals(
+  listener: ListenerDescriptor,
+  kind: string,
+  abilities: Abilities,
+  inbox = false,
+): Iterable<EventingError> {
   const refuse = (what: string, remedy: string): EventingError =>
     new EventingError('EVT_UNSUPPORTED', `${listener.label} asks for ${what}, which ${kind} cannot give: ${remedy}.`);
   if (ORDER.indexOf(listener.order) > ORDER.indexOf(abilities.order))
@@ -19,8 +24,12 @@ export function* refusals(listener: ListenerDescriptor, kind: string, abilities:
     yield refuse('durable: true', 'set durable: false, or change the provider');
   if (listener.from !== 'first-subscription' && !abilities.replay)
     yield refuse('a start in the past (from)', 'leave from out, or change the provider');
-  if (listener.guarantee === 'exactly-once' && !abilities.transactions)
-    yield refuse("guarantee: 'exactly-once'", "use 'at-least-once' and make the listener idempotent");
+  if (listener.guarantee === 'exactly-once' && !abilities.transactions && !inbox)
+    yield refuse(
+      "guarantee: 'exactly-once'",
+      'give EventingModule an inbox (that of nestjs-eventing/postgres), use a provider with transactions (kafka({ transactions: true })), ' +
+        "or 'at-least-once' with an idempotent listener",
+    );
 }
 
 /** What an event asks for and its provider cannot do. */

@@ -62,6 +62,12 @@ export interface EventProvider {
 export interface ProviderFactory {
   readonly kind: string;
   create(context: ProviderContext): EventProvider;
+  /**
+   * Brings what the provider keeps on its server, such as tables, to what this version of it needs. Of those that keep any; called by
+   * `eventing migrate`, with no provider made. Resolves with what was done, one line each, none where there was nothing to do. Several
+   * processes may call it at the same time. Rejects with an `EventingError`, and then what was not done can be done again.
+   */
+  migrate?(context: ProviderContext): Promise<readonly string[]>;
 }
 
 /** What the kernel hands to a provider. */
@@ -163,6 +169,25 @@ export interface Subscription {
   readonly window: number;
   /** Key order must hold over all processes. Providers for which it costs parallelism may relax it when false. */
   readonly ordered: boolean;
+  /**
+   * `'now'`: a replay. It is delivered what is stored before `subscribe` resolves, from `from` on, and nothing of what is stored
+   * after; `SubscriptionHandle.ended` tells when it has come to its end. Always `perProcess` and not `durable`: no other position
+   * moves, and nothing is left behind. Asked for only where `abilities.boundedReplay` is true.
+   */
+  readonly until?: 'now';
+  /**
+   * What is accepted and its outputs, and what is rejected and its letter, go together with the position or not at all: whatever dies,
+   * and whenever. Asked for only where `abilities.transactions` is true.
+   *
+   * - Outputs appear to others when they are committed, once; those of one channel and key in the order of the accepts, which the kernel
+   *   makes in the order of the messages of a key.
+   * - A message that comes back (after a crash, a release, a move) is one whose outputs or letter were never seen, and never will be.
+   * - Who has lost a source, knowing it or not, can commit nothing of it any more.
+   * - What is read are committed messages only.
+   * - `accept` and `reject` return, or resolve, when they have their place in the next transaction. While the broker refuses an output
+   *   the source stands still; it is told in the log.
+   */
+  readonly transactional: boolean;
 }
 
 /** The kernel's side of a subscription. */
@@ -186,6 +211,11 @@ export interface SubscriptionHandle {
    * positions, so that gaps in it make this more than there are. Rejects while the broker is away.
    */
   lag(): Promise<number>;
+  /**
+   * Of a subscription with an end (`until`): resolves when each message up to it is settled, at once where there is none, or when it
+   * is stopped. Never rejects.
+   */
+  readonly ended?: Promise<void>;
   /** Writes down what was settled, hands the rest back and leaves. The kernel has drained before. Never rejects. */
   stop(): Promise<void>;
 }
@@ -218,7 +248,14 @@ export interface Delivery {
 
 /** The one vocabulary of outcomes. The kernel decides whether and when; the provider, where the message waits. */
 export type Settlement =
-  | { readonly kind: 'accept' }
+  | {
+      readonly kind: 'accept';
+      /**
+       * To be published with it, in this order; only where the subscription is `transactional`. If they cannot be taken, `settle` rejects
+       * and the message is as unsettled as before.
+       */
+      readonly outputs?: readonly OutgoingMessage[];
+    }
   /** Back, now, before later messages of its key. */
   | { readonly kind: 'release' }
   /** Back, not before a time, after later messages; other messages go on. */

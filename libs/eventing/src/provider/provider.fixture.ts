@@ -69,6 +69,7 @@ export function subscriptionOf(name: string, channel: string, changes: Partial<S
     from: 'first-subscription',
     window: 256,
     ordered: true,
+    transactional: false,
     ...changes,
   };
 }

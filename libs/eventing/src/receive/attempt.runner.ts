@@ -6,6 +6,7 @@ import type { ListenerDescriptor } from '../registry/listener.descriptor.js';
 import type { DecodedMessage } from '../wire/wire-format.js';
 import { type BatchOutcome, batchOutcome } from './batch.outcome.js';
 import type { DeliveryJob } from './delivery.job.js';
+import type { DeliveryOutputs } from './delivery.outputs.js';
 import type { ExceptionHandlers } from './exception.handlers.js';
 import { Failure } from './failure.js';
 
@@ -20,6 +21,8 @@ export class AttemptRunner {
     /** `undefined` where there are none. */
     private readonly exceptions?: ExceptionHandlers,
     private readonly batchPipelines?: Composed<readonly Envelope[], ListenerDescriptor>,
+    /** What is handled is the past. */
+    private readonly isReplay = false,
   ) {}
 
   /** `undefined`: done and well. A promise: it is still at it. Never throws. */
@@ -30,7 +33,7 @@ export class AttemptRunner {
     listener: ListenerDescriptor,
   ): Promise<unknown> | Failure | undefined {
     job.abort = new AbortSource();
-    const envelope = envelopeOf(message, body, job.attempt, job.abort);
+    const envelope = this.#envelope(message, body, job.attempt, job.abort);
     const scope = this.context.scopeOf(envelope, this.propagate);
     const { exceptions } = this;
     if (exceptions !== undefined)
@@ -50,13 +53,42 @@ export class AttemptRunner {
     }
   }
 
+  /**
+   * The same inside a unit of work of its own. Rejects with what the listener threw, or an exception handler made of it; resolves to
+   * false where a handler forgave it.
+   */
+  async runIn(
+    outputs: DeliveryOutputs,
+    job: DeliveryJob,
+    message: DecodedMessage,
+    body: object,
+    listener: ListenerDescriptor,
+  ): Promise<boolean> {
+    job.abort = new AbortSource();
+    const envelope = this.#envelope(message, body, job.attempt, job.abort);
+    const scope = { ...this.context.scopeOf(envelope, this.propagate), unitOfWork: outputs };
+    return this.context.runAlone(scope, async () => {
+      try {
+        await this.#call(listener, body, envelope);
+        return true;
+      } catch (error) {
+        outputs.forget();
+        if (this.exceptions === undefined) throw error;
+        await this.exceptions.judge(error, { envelope, listener });
+        return false;
+      }
+    });
+  }
+
   /** Calls a batch listener with the bodies of these jobs, all of them read. Never rejects. */
   async runBatch(jobs: readonly DeliveryJob[], listener: ListenerDescriptor): Promise<BatchOutcome> {
     const abort = new AbortSource();
     const envelopes = jobs.flatMap((job) => {
       job.abort = abort;
       const { message } = job.read ?? {};
-      return message === undefined || job.body === undefined ? [] : [envelopeOf(message, job.body, job.attempt, abort)];
+      return message === undefined || job.body === undefined
+        ? []
+        : [this.#envelope(message, job.body, job.attempt, abort)];
     });
     const [only] = envelopes;
     // What many events cause has no one cause. `EventingContext.within` tells of which it is.
@@ -92,6 +124,12 @@ export class AttemptRunner {
     return { kind: 'known', failures: left };
   }
 
+  #envelope(message: DecodedMessage, body: object, attempt: number, abort: AbortSource): Envelope {
+    // A copy of the headers: what one attempt sets, the next must not find.
+    const headers = EventHeaders.of(message.headers === undefined ? undefined : new Map(message.headers));
+    return new Envelope(message, body, headers, attempt, this.isReplay, abort);
+  }
+
   #call(listener: ListenerDescriptor, body: object, envelope: Envelope): unknown {
     if (this.pipelines === undefined) return listener.invoke(body, envelope);
     return this.pipelines(envelope, listener, () => promised(() => listener.invoke(body, envelope)));
@@ -99,12 +137,6 @@ export class AttemptRunner {
 }
 
 const WELL: BatchOutcome = { kind: 'known', failures: new Map() };
-
-function envelopeOf(message: DecodedMessage, body: object, attempt: number, abort: AbortSource): Envelope {
-  // A copy of the headers: what one attempt sets, the next must not find.
-  const headers = EventHeaders.of(message.headers === undefined ? undefined : new Map(message.headers));
-  return new Envelope(message, body, headers, attempt, false, abort);
-}
 
 /** As an async function, without a promise of its own around one that is there. */
 function promised(call: () => unknown): Promise<void> {

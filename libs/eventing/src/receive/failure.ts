@@ -12,6 +12,11 @@ export class Failure {
     readonly after?: number,
   ) {}
 
+  /** The listener could not do it, however often it tried: `retry.exhausted` decides. What is refused or unreadable is a dead letter. */
+  get exhausts(): boolean {
+    return this.reason === 'failed' || this.reason === 'crashed';
+  }
+
   /** Something is wrong with the message itself: no listener was called. */
   static of(reason: DeadLetterReason, code: ErrorCode, message: string, cause?: unknown): Failure {
     return new Failure(reason, new EventingError(code, message, { cause }), true);
@@ -22,6 +27,8 @@ export class Failure {
     const error =
       value instanceof Error ? value : new Error(`A ${typeof value} was thrown: ${textOf(value).slice(0, 500)}`);
     if (error instanceof RejectEvent) return new Failure('rejected', error, true);
+    if (error instanceof EventingError && error.code === 'EVT_INBOX_CONFLICT')
+      return new Failure('rejected', error, true);
     if (!(error instanceof RetryEvent)) return new Failure('failed', error, false);
     const after = Number.isFinite(error.after) && error.after >= 0 ? error.after : undefined;
     return new Failure('failed', error.cause instanceof Error ? error.cause : error, false, after);

@@ -14,6 +14,13 @@ export class OpenJobs {
     return this.#size;
   }
 
+  /** When the oldest was sent, milliseconds since 1970. */
+  get oldest(): number | undefined {
+    let oldest: number | undefined;
+    for (const { delivery } of this) oldest = Math.min(oldest ?? Infinity, delivery.time);
+    return oldest;
+  }
+
   add(job: DeliveryJob): void {
     job.open = true;
     job.before = this.#last;

@@ -72,6 +72,95 @@ describe('RetryPolicy', () => {
     expect(new RetryPolicy().problems).toEqual([]);
   });
 
+  it('takes a backoff of another kind', () => {
+    expect(delays({ backoff: { kind: 'fixed', delay: 1000 } }, () => 0)).toEqual([1000, 1000, 1000, 1000, undefined]);
+    expect(delays({ attempts: 3, backoff: [10, 20, 30] }, () => 0)).toEqual([10, 20, undefined]);
+  });
+
+  it('has one attempt more than delays that are listed', () => {
+    expect(delays({ backoff: [10, 20, 30] }, () => 0)).toEqual([10, 20, 30, undefined]);
+  });
+
+  describe('by type of error', () => {
+    class NetworkError extends Error {}
+    class DnsError extends NetworkError {}
+    class Fatal extends Error {}
+    const policy = new RetryPolicy({
+      attempts: 3,
+      on: [
+        { type: NetworkError, attempts: 10, backoff: { kind: 'fixed', delay: 5 } },
+        { type: Fatal, attempts: 0 },
+        { type: 'ECONNRESET', backoff: [7, 8, 9, 10] },
+        { type: 'TimeoutError', attempts: 1 },
+      ],
+    });
+    const after = (attempt: number, error: Error): number | undefined => policy.delayAfter(attempt, () => 0, error);
+
+    it('has attempts and delays of its own, also for subclasses', () => {
+      expect(policy.problems).toEqual([]);
+      expect([after(1, new NetworkError()), after(9, new DnsError()), after(10, new DnsError())]).toEqual([
+        5,
+        5,
+        undefined,
+      ]);
+      expect(policy.attemptsAt(new DnsError())).toBe(10);
+    });
+
+    it('has none where it says so, and the usual ones where nothing is said of it', () => {
+      expect(after(1, new Fatal())).toBeUndefined();
+      expect([after(1, new TypeError()), after(2, new TypeError()), after(3, new TypeError())]).toEqual([
+        200,
+        400,
+        undefined,
+      ]);
+    });
+
+    it('knows errors by their code and by their name', () => {
+      const reset = Object.assign(new Error('reset'), { code: 'ECONNRESET' });
+      expect([after(1, reset), after(4, reset), after(5, reset)]).toEqual([7, 10, undefined]);
+      expect(after(1, Object.assign(new Error('late'), { name: 'TimeoutError' }))).toBeUndefined();
+    });
+
+    it('goes by the most specific: code, name, class, the class that it extends', () => {
+      const specific = new RetryPolicy({
+        on: [
+          { type: Error, attempts: 2 },
+          { type: NetworkError, attempts: 3 },
+          { type: DnsError, attempts: 4 },
+          { type: 'ENOTFOUND', attempts: 5 },
+        ],
+      });
+      const attempts = (error: Error): number => specific.attemptsAt(error);
+      expect([new RangeError(), new NetworkError(), new DnsError()].map(attempts)).toEqual([2, 3, 4]);
+      expect(attempts(Object.assign(new DnsError(), { code: 'ENOTFOUND' }))).toBe(5);
+    });
+
+    it('knows the most attempts that any may have', () => {
+      expect([policy.mostAttempts, new RetryPolicy({ attempts: 7 }).mostAttempts]).toEqual([10, 7]);
+    });
+  });
+
+  it.each<[unknown, string]>([
+    [{ backoff: [] }, 'retry.backoff cannot be an empty list: set attempts: 1 for no retry'],
+    [{ backoff: { kind: 'fixed', delay: -1 } }, 'retry.backoff.delay cannot be -1'],
+    [{ backoff: [1], delay: 5 }, 'retry.backoff and retry.delay, factor or maxDelay exclude each other'],
+    [{ move: 'yes' }, 'retry.move cannot be yes'],
+    [{ exhausted: 'explode' }, 'retry.exhausted cannot be explode: there are dead-letter, discard, stop'],
+    [{ on: 'Fatal' }, 'retry.on must be a list of { type, attempts, backoff }'],
+    [{ on: [undefined] }, 'retry.on[0] must be an object { type, attempts, backoff }'],
+    [{ on: [{ type: undefined }] }, 'retry.on[0].type must be a class of errors, or the name or code of one'],
+    [{ on: [{ type: TypeError }, { type: TypeError }] }, 'retry.on[1].type is there twice: TypeError'],
+    [{ on: [{ type: TypeError, attempts: -1 }] }, 'retry.on[0].attempts cannot be -1'],
+    [{ on: [{ type: TypeError, delay: 5 }] }, 'retry.on[0].delay is no option: there are type, attempts, backoff'],
+    [{ on: [{ type: TypeError, backoff: [-1] }] }, 'retry.on[0].backoff[0] cannot be -1'],
+    [
+      { on: Array.from({ length: 101 }, (_, index) => ({ type: `E${index}` })) },
+      'retry.on names 101 types: 100 at most',
+    ],
+  ])('names what is wrong with further options: %j', (options, text) => {
+    expect(new RetryPolicy(options as RetryOptions).problems).toEqual([text]);
+  });
+
   it('lets an event hold its lane for five minutes', () => {
     expect(LONGEST_HOLD).toBe(300_000);
   });

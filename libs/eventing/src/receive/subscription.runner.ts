@@ -1,38 +1,35 @@
-import type { Clock } from '../clock.js';
-import { EventingError } from '../errors/eventing.error.js';
-import type { Delivery, EventProvider, ProviderLogger, Settlement, Subscriber } from '../provider/event-provider.js';
+import type { Delivery, OutgoingMessage, Settlement, Subscriber } from '../provider/event-provider.js';
 import type { EventRegistry } from '../registry/event.registry.js';
 import type { ListenerDescriptor } from '../registry/listener.descriptor.js';
-import type { EventingObserver } from '../runtime/eventing.observer.js';
 import type { AttemptRunner } from './attempt.runner.js';
 import { BatchLanes } from './batch.lanes.js';
 import { BatchRunner } from './batch.runner.js';
 import { DeliveryJob } from './delivery.job.js';
+import { Departure } from './departure.js';
+import type { ExactlyOnce } from './exactly-once.js';
 import { Failure } from './failure.js';
 import { Lanes, Places, type Turns } from './lanes.js';
+import { ListenerStop } from './listener.stop.js';
 import { MessageReader } from './message.reader.js';
 import { OpenJobs } from './open.jobs.js';
 import { LONGEST_HOLD } from './retry.policy.js';
-import { Settler } from './settler.js';
+import { Settler, type SettlerOptions } from './settler.js';
 import { TimeoutWatch } from './timeout.watch.js';
 
 /** An event not due for longer than this is given back to a provider that can keep it. Milliseconds. */
 const WORTH_DEFERRING = 1000;
 
-export interface RunnerOptions {
-  readonly service: string;
-  /** The subscription's name. */
-  readonly name: string;
+export interface RunnerOptions extends SettlerOptions {
   /** One, or several that share a group. */
   readonly listeners: readonly ListenerDescriptor[];
-  readonly provider: EventProvider;
   readonly registry: EventRegistry;
   readonly attempts: AttemptRunner;
+  /** Where its listeners handle exactly once. */
+  readonly once?: ExactlyOnce | undefined;
   readonly maxBodyBytes: number;
   readonly rebalanceDrain: number;
-  readonly clock: Clock;
-  readonly logger: ProviderLogger;
-  readonly observer?: EventingObserver | undefined;
+  /** The past does not expire. @default false */
+  readonly isReplay?: boolean;
 }
 
 /**
@@ -49,10 +46,15 @@ export class SubscriptionRunner implements Subscriber {
   readonly #watch: TimeoutWatch<DeliveryJob>;
   readonly #reader: MessageReader;
   readonly #settler: Settler;
+  readonly #departure: Departure;
   readonly #manyChannels: boolean;
   #draining = false;
   /** Deliveries passed over because nobody here asked for their type. */
   skipped = 0;
+  /** Events whose attempts are exhausted, under `exhausted: 'discard'`. */
+  discarded = 0;
+  /** Under `exhausted: 'stop'`. */
+  readonly stop: ListenerStop;
 
   constructor(private readonly options: RunnerOptions) {
     const { listeners, clock } = options;
@@ -75,6 +77,8 @@ export class SubscriptionRunner implements Subscriber {
     this.#watch = new TimeoutWatch(clock, this.#open, (job) => this.#late(job));
     this.#reader = new MessageReader(options.registry, listeners, options.provider.binding, options.maxBodyBytes);
     this.#settler = new Settler(options);
+    this.#departure = new Departure(this.#open, this.#settler, options.name, (job) => this.#done(job, false));
+    this.stop = new ListenerStop(this.#settler, clock);
     this.#manyChannels =
       new Set(listeners.flatMap((listener) => listener.events.map((event) => event.channel))).size > 1;
   }
@@ -85,9 +89,7 @@ export class SubscriptionRunner implements Subscriber {
 
   /** When the oldest of them was sent, milliseconds since 1970. */
   get oldestUnsettled(): number | undefined {
-    let oldest: number | undefined;
-    for (const { delivery } of this.#open) oldest = Math.min(oldest ?? Infinity, delivery.time);
-    return oldest;
+    return this.#open.oldest;
   }
 
   deliver(delivery: Delivery): void {
@@ -103,19 +105,28 @@ export class SubscriptionRunner implements Subscriber {
 
   async revoked(sources: readonly string[]): Promise<void> {
     const lost = new Set(sources);
-    await this.#empty((job) => lost.has(job.delivery.source), 'dropped', this.options.rebalanceDrain);
+    await this.#departure.of((job) => lost.has(job.delivery.source), 'dropped', this.options.rebalanceDrain);
+  }
+
+  /** What was held since it stopped is handled again, its attempts counted anew. */
+  resume(): void {
+    this.stop.resume((job) => {
+      job.state = 'queued';
+      this.#lanes.again(job);
+    });
   }
 
   /** Takes nothing new, releases what waits, and waits (at most `milliseconds`) for listeners that are executing. */
   async drain(milliseconds: number): Promise<void> {
     this.#draining = true;
-    await this.#empty(() => true, 'released', milliseconds);
+    await this.#departure.of(() => true, 'released', milliseconds);
     this.#watch.stop();
     this.#batches?.stop();
   }
 
   #turn(job: DeliveryJob): void {
     if (job.state === 'gone') return this.#done(job, true);
+    if (this.stop.at !== undefined) return this.#park(job);
     job.state = 'executing';
     const { delivery } = job;
     const read = (job.read ??= this.#reader.identify(delivery));
@@ -127,10 +138,12 @@ export class SubscriptionRunner implements Subscriber {
     const { message, listener, event } = read;
     const due = Math.max(message.notBefore ?? 0, delivery.notBefore ?? 0, job.heldUntil);
     if (due > 0 && due > this.options.clock.now()) return this.#wait(job, listener, due);
-    if (message.expiresAt !== undefined && message.expiresAt <= this.options.clock.now())
-      return this.#reject(job, Failure.expired(message.name, message.expiresAt), job.attempt - 1);
-    if (job.attempt > listener.retry.attempts)
-      return this.#reject(job, Failure.crashed(listener.label, message.name, listener.retry.attempts), job.attempt - 1);
+    const expiresAt = this.options.isReplay === true ? undefined : message.expiresAt;
+    if (expiresAt !== undefined && expiresAt <= this.options.clock.now())
+      return this.#reject(job, Failure.expired(message.name, expiresAt), job.attempt - 1);
+    const { mostAttempts } = listener.retry;
+    if (job.attempt > mostAttempts)
+      return this.#end(job, listener, Failure.crashed(listener.label, message.name, mostAttempts), job.attempt - 1);
     const body = this.#reader.body(message, event);
     if (body instanceof Promise) void body.then((value) => this.#run(job, listener, value));
     else this.#run(job, listener, body);
@@ -147,14 +160,24 @@ export class SubscriptionRunner implements Subscriber {
       return;
     }
     if (listener.guarantee === 'at-most-once') this.#settler.accept(job);
-    const run = ++job.run;
-    const outcome = this.options.attempts.run(job, job.read.message, body, listener);
+    job.run++;
+    const { attempts, once } = this.options;
+    if (once !== undefined)
+      return this.#watchRun(job, listener, once.run(job, job.read.message, body, listener), (outputs) =>
+        this.#acceptWith(job, outputs),
+      );
+    const outcome = attempts.run(job, job.read.message, body, listener);
     if (outcome === undefined) return this.#accept(job);
     if (outcome instanceof Failure) return this.#failed(job, listener, outcome);
+    this.#watchRun(job, listener, outcome, () => this.#accept(job));
+  }
+
+  #watchRun<T>(job: DeliveryJob, listener: ListenerDescriptor, outcome: Promise<T>, done: (value: T) => void): void {
+    const { run } = job;
     this.#expect(job, listener);
     outcome.then(
-      () => {
-        if (job.run === run) this.#accept(job);
+      (value) => {
+        if (job.run === run) done(value);
       },
       (error: unknown) => {
         if (job.run !== run) return;
@@ -208,22 +231,30 @@ export class SubscriptionRunner implements Subscriber {
     this.#done(job, true);
   }
 
+  /** Its outputs go with it, and its lane waits until they have their place. */
+  #acceptWith(job: DeliveryJob, outputs: readonly OutgoingMessage[]): void {
+    if (outputs.length === 0 || job.state === 'gone') return this.#accept(job);
+    job.deadline = 0;
+    this.#move(job, { kind: 'accept', outputs });
+  }
+
   #failed(job: DeliveryJob, listener: ListenerDescriptor, failure: Failure): void {
     job.deadline = 0;
     if (listener.guarantee === 'at-most-once') {
       this.#settler.say('error', job, `${listener.label} failed and is not called again (at-most-once)`, failure.error);
-      this.#settler.mourn(job, failure);
+      if (failure.exhausts && listener.retry.exhausted === 'discard') this.discarded++;
+      else this.#settler.mourn(job, failure);
       return this.#done(job, true);
     }
     if (job.state === 'gone') return this.#done(job, true);
     const now = this.options.clock.now();
-    job.firstFailedAt ??= now;
-    const usual = failure.final ? undefined : listener.retry.delayAfter(job.attempt);
-    const delay = usual === undefined ? undefined : (failure.after ?? usual);
-    if (delay === undefined) return this.#reject(job, failure, job.attempt);
-    const movable = this.#movable(job, listener, delay);
-    if (!movable && now + delay - job.firstFailedAt > LONGEST_HOLD) return this.#reject(job, failure, job.attempt);
-    const text = `${listener.label} failed at attempt ${job.attempt} of ${listener.retry.attempts}, again in ${delay} ms`;
+    const since = (job.firstFailedAt ??= now);
+    const { label, retry } = listener;
+    const delay = retry.pauseAfter(failure, job.attempt);
+    const movable = delay !== undefined && this.#movable(job, listener, delay);
+    if (delay === undefined || (!movable && now + delay - since > LONGEST_HOLD))
+      return this.#end(job, listener, failure, job.attempt);
+    const text = `${label} failed at attempt ${job.attempt} of ${retry.attemptsAt(failure.error)}, again in ${delay} ms`;
     this.#settler.say('warn', job, text, failure.error);
     job.attempt++;
     if (movable) return this.#move(job, { kind: 'defer', notBefore: now + delay, attempt: job.attempt });
@@ -261,6 +292,28 @@ export class SubscriptionRunner implements Subscriber {
     return wished && !listener.perProcess && this.options.provider.abilities.longestDefer >= delay;
   }
 
+  /** It has no attempt left. */
+  #end(job: DeliveryJob, listener: ListenerDescriptor, failure: Failure, attempts: number): void {
+    const { exhausted } = listener.retry;
+    if (exhausted === 'dead-letter' || !failure.exhausts) return this.#reject(job, failure, attempts);
+    if (exhausted === 'discard') {
+      this.discarded++;
+      const text = `${listener.label} failed at attempt ${attempts}, and the event is discarded`;
+      this.#settler.say('error', job, text, failure.error);
+      return this.#accept(job);
+    }
+    if (job.leaving !== undefined) return this.#leave(job);
+    this.stop.stop(job, listener, failure);
+    this.#park(job);
+  }
+
+  /** Waits, in its lane, until the listener is resumed. */
+  #park(job: DeliveryJob): void {
+    job.state = 'waiting';
+    if (this.#lanes.hold(job)) this.stop.park(job);
+    else job.state = 'queued';
+  }
+
   #reject(job: DeliveryJob, failure: Failure, attempts: number): void {
     this.#settler.say('error', job, `Dead letter (${failure.reason}) of ${this.options.name}`, failure.error);
     this.#move(job, { kind: 'reject', letter: this.#settler.letter(job, failure, attempts) });
@@ -285,41 +338,4 @@ export class SubscriptionRunner implements Subscriber {
     this.#open.remove(job);
     this.#lanes.finish(job, executing);
   }
-
-  /** Lets the chosen jobs go: what waits, at once; those at work have `milliseconds` to finish, then they are aborted. */
-  async #empty(
-    chosen: (job: DeliveryJob) => boolean,
-    leaving: NonNullable<DeliveryJob['leaving']>,
-    milliseconds: number,
-  ): Promise<void> {
-    const atWork: DeliveryJob[] = [];
-    const holding: DeliveryJob[] = [];
-    // All are marked before any lane goes on: the next of a key must not run before the one that was let go.
-    for (const job of [...this.#open].filter(chosen)) {
-      job.leaving = leaving;
-      if (isAtWork(job)) {
-        atWork.push(job);
-        continue;
-      }
-      if (leaving === 'released') this.#settler.release(job);
-      job.timer?.cancel();
-      // One that is queued keeps its place in its lane, and is passed over when its turn comes.
-      if (job.state !== 'queued') holding.push(job);
-      job.state = 'gone';
-      this.#open.remove(job);
-    }
-    for (const job of holding) this.#done(job, false);
-    const late = await this.#open.closed(atWork, milliseconds);
-    const text = `${this.options.name} had ${milliseconds} ms to finish and did not: heed envelope.signal.`;
-    for (const job of late) {
-      // It keeps its lane until it returns or times out: should its key come back, it must not run twice here.
-      job.state = 'gone';
-      job.abort?.abort(new EventingError('EVT_NOT_RUNNING', text));
-    }
-  }
-}
-
-/** Also one that was given up and has not returned: it still uses what is about to be closed. */
-function isAtWork({ state, timer }: DeliveryJob): boolean {
-  return state === 'executing' || state === 'gone' || (state === 'settling' && timer === undefined);
 }

@@ -39,6 +39,8 @@ export interface ListenerDescriptor {
   readonly guarantee: 'at-least-once' | 'at-most-once' | 'exactly-once';
   readonly order: 'none' | 'process' | 'cluster';
   readonly unknown: 'skip' | 'dead-letter' | undefined;
+  /** It may be shown the past again. */
+  readonly replay: boolean;
   /** `undefined`: one by one. */
   readonly batch: Required<BatchOptions> | undefined;
   /** For one that takes no batches. */

@@ -78,6 +78,7 @@ describe('the options of a listener', () => {
       { retry: { move: true }, order: 'none', guarantee: 'exactly-once' },
       'retry.move and exactly-once exclude each other',
     ],
+    [{ perProcess: true, guarantee: 'exactly-once' }, 'perProcess and exactly-once exclude each other'],
     [{ retry: { attempts: 0 } }, 'retry.attempts cannot be 0'],
     [{ order: 'total' as 'none' }, 'order "total" must be one of none, process, cluster'],
     [

@@ -50,7 +50,7 @@ export function describeListener(definition: ListenerDefinition): ListenerDescri
     refuse(`${option} ${JSON.stringify(value)} must be one of ${allowed.join(', ')}`);
   }
   const batch = options.batch === undefined ? undefined : batchOptions(options, refuse);
-  for (const option of ['perProcess', 'durable'] as const)
+  for (const option of ['perProcess', 'durable', 'replay'] as const)
     if (typeof (options[option] ?? true) !== 'boolean')
       refuse(`${option} ${String(options[option])} must be true or false`);
   const { from = 'first-subscription' } = options;
@@ -62,6 +62,8 @@ export function describeListener(definition: ListenerDefinition): ListenerDescri
   const perProcess = options.perProcess ?? false;
   if (perProcess && options.group !== undefined) refuse('perProcess and group exclude each other');
   if (perProcess && options.durable === true) refuse('perProcess subscriptions cannot be durable');
+  if (perProcess && options.guarantee === 'exactly-once')
+    refuse('perProcess and exactly-once exclude each other: copies have no position that could be kept');
   const keyed = events.some((event) => event.keyed);
   const order = options.order ?? (keyed ? 'cluster' : 'none');
   const guarantee = options.guarantee ?? 'at-least-once';
@@ -69,10 +71,15 @@ export function describeListener(definition: ListenerDefinition): ListenerDescri
     refuse(`retry.move would break the order it asks for (${order}): set order: 'none', or leave move out`);
   if (options.retry?.move === true && guarantee === 'exactly-once')
     refuse('retry.move and exactly-once exclude each other');
+  if (options.retry?.exhausted === 'stop' && guarantee === 'at-most-once')
+    refuse(
+      "retry.exhausted: 'stop' and at-most-once exclude each other: the event is settled before the listener is called",
+    );
   const window = count('window', Math.max(256, 2 * (batch?.size ?? 0)));
   if (batch !== undefined && window < batch.size) refuse(`window ${window} must hold a batch of ${batch.size}`);
-  // What a batch leaves behind is retried in place, by itself.
-  const retry = new RetryPolicy(batch === undefined ? options.retry : { ...options.retry, move: false });
+  // What a batch leaves behind is retried in place, by itself; and what was moved would be no part of its transaction.
+  const inPlace = batch !== undefined || guarantee === 'exactly-once';
+  const retry = new RetryPolicy(inPlace ? { ...options.retry, move: false } : options.retry);
   problems.push(...retry.problems);
   const counts = {
     concurrency: count('concurrency', batch === undefined ? 16 : 1),
@@ -95,6 +102,7 @@ export function describeListener(definition: ListenerDefinition): ListenerDescri
     guarantee,
     order,
     unknown: options.unknown,
+    replay: options.replay ?? true,
     batch,
     invoke,
     invokeBatch,

@@ -32,6 +32,7 @@ const LISTENER: Record<keyof ListenerOptions, true> = {
   guarantee: true,
   order: true,
   unknown: true,
+  replay: true,
 };
 
 /** Options given by name over those of decorators, and which of the names nobody has. */
@@ -89,9 +90,14 @@ export class Overrides<O extends object> {
   }
 }
 
+/** What `backoff` and these say alike: whoever gives the one takes the other back. */
+const PAUSES = ['delay', 'factor', 'maxDelay'];
+
 /** One level deep, for `retry` and `batch`. */
 function merged<D extends object>(declared: D, override: object): D {
   const result = { ...declared } as Record<string, unknown>;
+  if ('backoff' in override) for (const pause of PAUSES) delete result[pause];
+  else if (PAUSES.some((pause) => pause in override)) delete result['backoff'];
   for (const [key, value] of Object.entries(override)) {
     if (value === undefined) continue;
     const before = result[key];

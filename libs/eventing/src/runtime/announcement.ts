@@ -17,7 +17,11 @@ export interface ListenerAnnouncement {
   readonly namedByClass: boolean;
 }
 
-export function announce(service: string, kind: string, plan: SubscriptionPlan): ListenerAnnouncement[] {
+/** What becomes of an event in the end, where that is not the dead letters. */
+const LAST = { 'dead-letter': '', discard: ', then discard', stop: ', then stop' } as const;
+
+/** @param means what exactly-once rests on: `transactions`, `inbox`, or both */
+export function announce(service: string, kind: string, plan: SubscriptionPlan, means: string): ListenerAnnouncement[] {
   return plan.listeners.map((listener) => {
     const keyed = listener.events.some((event) => event.keyed);
     const moved = (listener.retry.move ?? !keyed) && !listener.perProcess;
@@ -27,13 +31,13 @@ export function announce(service: string, kind: string, plan: SubscriptionPlan):
       provider: kind,
       channels: [...new Set(listener.events.map((event) => event.channel))],
       group: listener.perProcess ? 'a copy for each process' : `group ${service}.${plan.name}`,
-      guarantee: listener.guarantee,
+      guarantee: listener.guarantee === 'exactly-once' ? `exactly-once by ${means}` : listener.guarantee,
       order: listener.order === 'none' || !keyed ? 'no order' : 'order by key',
       batch: listener.batch?.size ?? 1,
       retry:
         listener.guarantee === 'at-most-once'
           ? 'no retry'
-          : `retry ${listener.retry.attempts} ${moved ? 'moved' : 'in place'}`,
+          : `retry ${listener.retry.attempts} ${moved ? 'moved' : 'in place'}${LAST[listener.retry.exhausted]}`,
       deadLetters: `dead letters ${service}.dead-letters`,
       namedByClass: listener.durable && plan.name === listener.label,
     };

@@ -1,5 +1,6 @@
 import type { EventListener, ListenerOptions } from '../declare/event-listener.decorator.js';
 import type { EventClass } from '../declare/metadata.js';
+import type { StoppedAt } from '../receive/listener.stop.js';
 import type { ListenerAnnouncement } from './announcement.js';
 
 /** A listener of this process, and how it fares. */
@@ -7,6 +8,8 @@ export interface ListenerStatus extends ListenerAnnouncement {
   /** Its name: what configuration, `pause` and `resume` know it by. */
   readonly name: string;
   readonly paused: boolean;
+  /** Where it has stopped, under `retry.exhausted: 'stop'`, and why; until it is resumed. */
+  readonly stopped?: StoppedAt;
 }
 
 /** A listener that was added while the application runs. */
@@ -33,7 +36,7 @@ export abstract class EventListeners {
    */
   abstract pause(name: string): void;
 
-  /** @throws EventingError EVT_UNKNOWN_LISTENER */
+  /** Goes on, also where it has stopped: what it stopped at is tried again. @throws EventingError EVT_UNKNOWN_LISTENER */
   abstract resume(name: string): void;
 
   /**

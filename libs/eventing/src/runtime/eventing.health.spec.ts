@@ -34,12 +34,12 @@ describe('EventingHealth', () => {
     expect(await health.report()).toEqual({
       ready: true,
       providers: [{ name: 'default', kind: 'memory', connected: true }],
-      subscriptions: [{ name: 'Orders', paused: false, lag: 0, unsettled: 0, oldestUnsettled: 0 }],
+      subscriptions: [{ name: 'Orders', paused: false, discarded: 0, lag: 0, unsettled: 0, oldestUnsettled: 0 }],
     });
     for (const id of ['a', 'b', 'c']) await app.events.sendEvent(OrderPlaced, { id });
     await clock.advance(5000);
     expect((await health.report()).subscriptions).toEqual([
-      { name: 'Orders', paused: false, lag: 3, unsettled: 3, oldestUnsettled: 5000 },
+      { name: 'Orders', paused: false, discarded: 0, lag: 3, unsettled: 3, oldestUnsettled: 5000 },
     ]);
     gate.open();
     await app.idle();

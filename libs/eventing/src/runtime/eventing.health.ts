@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.js';
 import { EventingError } from '../errors/eventing.error.js';
+import type { StoppedAt } from '../receive/listener.stop.js';
 import type { ProviderHost } from '../provider/provider.host.js';
 import type { Subscriptions } from './subscriptions.js';
 import { within } from './within.js';
@@ -14,6 +15,10 @@ export interface SubscriptionHealth {
   /** The listener; where several share a group, the group. */
   readonly name: string;
   readonly paused: boolean;
+  /** Where its listener has stopped, under `retry.exhausted: 'stop'`, and why; until it is resumed. */
+  readonly stopped?: StoppedAt;
+  /** Events that were given up since the start, under `retry.exhausted: 'discard'`. */
+  readonly discarded: number;
   /** Messages stored and not settled, of what this process has of it; `undefined` where the broker did not say in time. */
   readonly lag: number | undefined;
   /** Delivered to this process and not settled. */
@@ -62,10 +67,11 @@ export class EventingHealth {
       let lag: number | undefined;
       const asked = running.lag().then((count) => (lag = count));
       await within(asked, timeout, this.clock).catch(() => undefined);
-      const { plan, paused, unsettled } = running;
+      const { plan, paused, stopped, discarded, unsettled } = running;
       const sent = running.oldestUnsettled;
       const oldestUnsettled = sent === undefined ? 0 : Math.max(0, this.clock.now() - sent);
-      return { name: plan.name, paused, lag, unsettled, oldestUnsettled };
+      const stop = stopped === undefined ? {} : { stopped };
+      return { name: plan.name, paused, ...stop, discarded, lag, unsettled, oldestUnsettled };
     });
     return {
       ready: this.ready(),
@@ -77,7 +83,7 @@ export class EventingHealth {
   }
 
   /**
-   * `up` while it is ready and within bounds; a lag that the broker does not tell is out of bounds where one is set.
+   * `up` while it is ready, no listener has stopped, and it is within bounds; a lag that the broker does not tell is out of bounds where one is set.
    * @throws EventingError EVT_INVALID_OPTIONS for a bound that is no number above 0
    */
   async check<K extends string = 'eventing'>(key?: K, bounds: HealthBounds = {}): Promise<HealthResult<K>> {
@@ -88,7 +94,10 @@ export class EventingHealth {
     const report = await this.report(timeout);
     const faults = [
       ...report.providers.filter(({ connected }) => !connected).map(({ name }) => `${name} is not connected`),
-      ...report.subscriptions.flatMap(({ name, lag, oldestUnsettled }) => [
+      ...report.subscriptions.flatMap(({ name, stopped, lag, oldestUnsettled }) => [
+        ...(stopped === undefined
+          ? []
+          : [`${stopped.listener} has stopped at ${stopped.channel} ${stopped.position}: ${stopped.error.message}`]),
         ...(maxLag < Infinity && (lag ?? Infinity) > maxLag
           ? [`${name} lags by ${lag ?? 'nobody knows how much'}`]
           : []),

@@ -7,6 +7,7 @@ import { isHeaderName } from '../envelope/event.headers.js';
 import { EventingError } from '../errors/eventing.error.js';
 import { memory } from '../memory/memory.provider.js';
 import type { ProviderFactory, ProviderLogger } from '../provider/event-provider.js';
+import type { Inbox } from '../receive/inbox.js';
 import { type EventOverride, Overrides } from '../registry/overrides.js';
 
 export interface EventingOptions {
@@ -18,6 +19,11 @@ export interface EventingOptions {
   readonly provider?: ProviderFactory;
   /** Further providers, by the name that `@Event({ provider })` gives. @default none */
   readonly providers?: Readonly<Record<string, ProviderFactory>>;
+  /**
+   * Where handling an event and the record that it was handled commit together, so that a listener of any provider can ask for
+   * `guarantee: 'exactly-once'`. @default none
+   */
+  readonly inbox?: Inbox;
   /** Pipelines whose place matters, outermost first; those not listed are inside them. @default order of registration */
   readonly pipelines?: readonly (new (...args: never[]) => EnvelopePipeline)[];
   /** Create missing topics and queues, or only check that they are there. @default 'create' */
@@ -69,6 +75,7 @@ export interface ResolvedOptions {
   readonly service: string;
   readonly instance: string;
   readonly providers: ReadonlyMap<string, ProviderFactory>;
+  readonly inbox: Inbox | undefined;
   readonly pipelines: NonNullable<EventingOptions['pipelines']>;
   readonly events: Overrides<EventOverride>;
   readonly listeners: Overrides<ListenerOptions>;
@@ -101,6 +108,7 @@ export function resolveOptions(options: EventingOptions, logger: ProviderLogger)
     service: options.service ?? 'app',
     instance: options.instance ?? ownName(),
     providers: new Map(Object.entries({ default: options.provider ?? memory(), ...options.providers })),
+    inbox: options.inbox,
     pipelines: options.pipelines ?? [],
     events: Overrides.ofEvents(options.events),
     listeners: Overrides.ofListeners(options.listeners),
@@ -144,6 +152,8 @@ function* check(resolved: ResolvedOptions, given: EventingOptions): Iterable<str
   for (const [name, factory] of resolved.providers)
     if (typeof factory?.create !== 'function')
       yield `provider "${name}" must be a factory such as memory() or kafka({ … })`;
+  if (resolved.inbox !== undefined && typeof resolved.inbox?.once !== 'function')
+    yield 'inbox must have a method once(), as that of nestjs-eventing/postgres';
   yield* resolved.events.malformed();
   yield* resolved.listeners.malformed();
   if (given.provider !== undefined && given.providers?.['default'] !== undefined)

@@ -2,23 +2,24 @@ import { DeadLetters } from '../dead-letters/dead-letters.js';
 import type { EventClass } from '../declare/metadata.js';
 import { EventingContext } from '../envelope/eventing.context.js';
 import { EventingError } from '../errors/eventing.error.js';
-import { foldPipelines } from '../pipeline/fold.js';
 import { ProviderHost } from '../provider/provider.host.js';
-import { AttemptRunner } from '../receive/attempt.runner.js';
 import type { ExceptionHandlers } from '../receive/exception.handlers.js';
-import { SubscriptionRunner } from '../receive/subscription.runner.js';
 import type { EventDescriptor } from '../registry/event.descriptor.js';
 import { EventRegistry } from '../registry/event.registry.js';
 import type { ListenerDefinition } from '../registry/listener.descriptor.js';
 import type { SubscriptionPlan } from '../registry/listener.plan.js';
 import { EventManager } from '../send/event.manager.js';
+import { EventPublisher } from '../send/event.publisher.js';
 import { announcementLine, type ListenerAnnouncement } from './announcement.js';
 import type { ResolvedOptions } from './eventing.options.js';
 import type { EventListeners, ListenerSubscription } from './event-listeners.js';
 import { EventingHealth } from './eventing.health.js';
 import { type Discovered, Findings, type ListenerSource } from './findings.js';
+import type { EventReplays } from './event-replays.js';
 import { Planner } from './planner.js';
-import { RunningSubscription, Subscriptions } from './subscriptions.js';
+import { Replays } from './replays.js';
+import { SubscriptionOpener } from './subscription.opener.js';
+import { type RunningSubscription, Subscriptions } from './subscriptions.js';
 import { within } from './within.js';
 
 /**
@@ -29,7 +30,9 @@ export class EventingRuntime {
   readonly context = new EventingContext();
   readonly registry: EventRegistry;
   readonly events: EventManager;
+  readonly publisher: EventPublisher;
   readonly deadLetters: DeadLetters;
+  readonly replays: EventReplays;
   readonly health: EventingHealth;
   readonly #hosts: ReadonlyMap<string, ProviderHost>;
   readonly #hostByEvent = new Map<EventDescriptor, ProviderHost>();
@@ -37,6 +40,7 @@ export class EventingRuntime {
   #exceptions: ExceptionHandlers | undefined;
   readonly #planner: Planner;
   readonly #subscriptions: Subscriptions;
+  readonly #opener: SubscriptionOpener;
   #announced: readonly ListenerAnnouncement[] = [];
   #state: 'new' | 'starting' | 'running' | 'stopped' = 'new';
   #stopping: Promise<void> | undefined;
@@ -68,7 +72,25 @@ export class EventingRuntime {
       host: (event) => this.#hostOf(event),
       clock: options.clock,
     });
-    this.deadLetters = new DeadLetters([...this.#hosts.values()]);
+    this.publisher = new EventPublisher(this.#hosts);
+    const hosts = [...this.#hosts.values()];
+    this.deadLetters = new DeadLetters({ ...options, hosts, registry: this.registry, listeners: () => this.#names() });
+    this.#opener = new SubscriptionOpener({
+      options,
+      context: this.context,
+      registry: this.registry,
+      publisher: this.publisher,
+      host: (name) => this.#host(name),
+      findings: this.#findings,
+      exceptions: () => this.#exceptions,
+    });
+    this.replays = new Replays({
+      opener: this.#opener,
+      subscriptions: this.#subscriptions,
+      drain: options.drain,
+      host: (name) => this.#host(name),
+      running: (listener) => this.#replayable(listener),
+    });
     this.health = new EventingHealth(this.#hosts, this.#subscriptions, options.clock, () => this.ready);
   }
 
@@ -97,13 +119,12 @@ export class EventingRuntime {
   /** The listeners that run. */
   readonly listeners: EventListeners = {
     list: () =>
-      this.#subscriptions
-        .all()
-        .flatMap(({ plan, paused }) =>
-          this.#planner
-            .announce(plan)
-            .map((said, index) => ({ ...said, name: plan.listeners[index]?.name ?? '', paused })),
-        ),
+      this.#subscriptions.all().flatMap(({ plan, paused, stopped }) =>
+        this.#planner.announce(plan).map((said, index) => {
+          const name = plan.listeners[index]?.name ?? '';
+          return { ...said, name, paused, ...(stopped === undefined ? {} : { stopped }) };
+        }),
+      ),
     pause: (name) => this.#running(name).pause(),
     resume: (name) => this.#running(name).resume(),
     // An async function, so that what is refused rejects.
@@ -180,6 +201,7 @@ export class EventingRuntime {
     const deadline = clock.now() + drain;
     const left = (): number => Math.max(1, deadline - clock.now());
     await this.#subscriptions.stop(deadline);
+    await within(this.publisher.stop(), left(), clock).catch(() => undefined);
     await Promise.all(
       [...this.#hosts.values()].map((host) =>
         host.stop((flushed) => within(flushed, left(), clock).then(() => undefined)),
@@ -187,6 +209,7 @@ export class EventingRuntime {
     );
     // A start that was under way ends now too: nothing is to run after this.
     if (this.#connected !== undefined) await within(this.#connected, left(), clock).catch(() => undefined);
+    await this.options.inbox?.stop?.();
   }
 
   async #connect(plans: readonly SubscriptionPlan[]): Promise<void> {
@@ -194,46 +217,17 @@ export class EventingRuntime {
       ...plans.map((plan) => plan.provider),
       ...this.registry.all().map((event) => event.provider),
     ]);
-    await Promise.all([...used].map((name) => this.#host(name).connect()));
+    await Promise.all([this.options.inbox?.start?.(), ...[...used].map((name) => this.#host(name).connect())]);
     await Promise.all(plans.map((plan) => this.#subscribe(plan)));
-    if (this.#state === 'starting') this.#state = 'running';
+    if (this.#state !== 'starting') return;
+    this.#state = 'running';
+    this.publisher.start();
   }
 
   async #subscribe(plan: SubscriptionPlan): Promise<RunningSubscription> {
-    const { options, registry } = this;
-    const { provider } = this.#host(plan.provider);
-    const [first] = plan.listeners;
-    const { pipelines } = this.#findings.find();
-    const attempts = new AttemptRunner(
-      this.context,
-      foldPipelines(pipelines, 'handle'),
-      options.propagate,
-      this.#exceptions?.size === 0 ? undefined : this.#exceptions,
-      foldPipelines(pipelines, 'handleBatch'),
-    );
-    const runner = new SubscriptionRunner({
-      ...options,
-      ...plan,
-      provider,
-      registry,
-      attempts,
-      observer: this.#findings.outward().observer,
-    });
-    const handle = await provider.subscribe(
-      {
-        name: plan.name,
-        channels: plan.channels,
-        perProcess: first.perProcess,
-        durable: first.durable,
-        from: first.from,
-        window: first.window,
-        ordered: first.order === 'cluster',
-      },
-      runner,
-    );
-    const running = new RunningSubscription(plan, runner, handle);
+    const running = await this.#opener.open(plan);
     this.#subscriptions.add(running);
-    if (this.#state === 'stopped') await this.#subscriptions.end(running, options.drain);
+    if (this.#state === 'stopped') await this.#subscriptions.end(running, this.options.drain);
     return running;
   }
 
@@ -263,6 +257,18 @@ export class EventingRuntime {
       'EVT_UNKNOWN_LISTENER',
       `No listener "${listener}" runs here: ${known.length === 0 ? 'there is none' : `there are ${known.join(', ')}`}.`,
     );
+  }
+
+  #replayable(listener: string): RunningSubscription {
+    if (this.#state === 'running') return this.#running(listener);
+    const text = `${listener} cannot be replayed: the application is not started, or is shutting down.`;
+    throw new EventingError('EVT_NOT_RUNNING', text);
+  }
+
+  /** Every subscription of this process, added ones included; before the start as well. */
+  #names(): readonly string[] {
+    const running = this.#subscriptions.all().map(({ plan }) => plan.name);
+    return [...new Set([...this.#planner.names(this.#findings.find()), ...running])];
   }
 
   /** What kind of provider goes by this name: `kafka`, `memory`. @throws EventingError EVT_UNKNOWN_PROVIDER */

@@ -65,8 +65,18 @@ export class Planner {
     return plan as SubscriptionPlan;
   }
 
+  /** The subscriptions of what was found, whether they can be had or not. */
+  names({ listeners }: Discovered): string[] {
+    return listeners.map((definition) => {
+      const { group, name } = this.options.listeners.over(definition.options, nameOf(definition));
+      return group ?? name ?? definition.label;
+    });
+  }
+
   announce(plan: SubscriptionPlan): ListenerAnnouncement[] {
-    return announce(this.options.service, this.host(plan.provider).provider.kind, plan);
+    const { kind, abilities } = this.host(plan.provider).provider;
+    const means = [...(abilities.transactions ? ['transactions'] : []), ...(this.options.inbox ? ['inbox'] : [])];
+    return announce(this.options.service, kind, plan, means.join(' and '));
   }
 
   /** @throws EventingError EVT_UNKNOWN_PROVIDER */
@@ -90,7 +100,9 @@ export class Planner {
   /** What its provider cannot do for it. A provider that is not there is refused with the event. */
   #refusals(listener: ListenerDescriptor): EventingError[] {
     const host = this.hosts.get(listener.provider);
-    return host === undefined ? [] : [...refusals(listener, host.provider.kind, host.provider.abilities)];
+    return host === undefined
+      ? []
+      : [...refusals(listener, host.provider.kind, host.provider.abilities, this.options.inbox !== undefined)];
   }
 
   #unknownProvider(provider: string, event: string): EventingError {

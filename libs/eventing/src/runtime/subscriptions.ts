@@ -1,20 +1,47 @@
 import type { Clock } from '../clock.js';
 import type { SubscriptionHandle } from '../provider/event-provider.js';
+import type { StoppedAt } from '../receive/listener.stop.js';
 import type { SubscriptionRunner } from '../receive/subscription.runner.js';
 import type { SubscriptionPlan } from '../registry/listener.plan.js';
 
 /** A subscription that runs. */
 export class RunningSubscription {
   #paused = false;
+  #stopped: () => void = () => undefined;
+  /** It has left its provider, or is about to. */
+  left = false;
 
   constructor(
     readonly plan: SubscriptionPlan,
     private readonly runner: SubscriptionRunner,
     private readonly handle: SubscriptionHandle,
-  ) {}
+  ) {
+    runner.stop.onStop = () => {
+      this.pause();
+      this.#stopped();
+    };
+    // A backlog may have been delivered before there was a handle.
+    if (runner.stop.at !== undefined) this.pause();
+  }
+
+  /** Calls it when the listener stops, at once if it has. */
+  onStop(stopped: () => void): void {
+    this.#stopped = stopped;
+    if (this.stopped !== undefined) stopped();
+  }
 
   get paused(): boolean {
     return this.#paused;
+  }
+
+  /** Where its listener has stopped, under `retry.exhausted: 'stop'`; until it is resumed. */
+  get stopped(): StoppedAt | undefined {
+    return this.runner.stop.at;
+  }
+
+  /** Events that were given up, under `retry.exhausted: 'discard'`. */
+  get discarded(): number {
+    return this.runner.discarded;
   }
 
   /** Deliveries that are not settled. */
@@ -39,6 +66,7 @@ export class RunningSubscription {
 
   resume(): void {
     this.#paused = false;
+    this.runner.resume();
     this.handle.resume();
   }
 
@@ -50,6 +78,7 @@ export class RunningSubscription {
 
   /** Leaves the provider. What it had and did not settle comes back to whoever is there. */
   leave(): Promise<void> {
+    this.left = true;
     return this.handle.stop();
   }
 }
@@ -57,8 +86,14 @@ export class RunningSubscription {
 /** The subscriptions of one application. */
 export class Subscriptions {
   readonly #running = new Set<RunningSubscription>();
+  /** Those that show listeners the past; they are nobody's position. */
+  readonly #replays = new Set<RunningSubscription>();
 
   constructor(private readonly clock: Clock) {}
+
+  addReplay(running: RunningSubscription): void {
+    this.#replays.add(running);
+  }
 
   add(running: RunningSubscription): void {
     this.#running.add(running);
@@ -75,17 +110,18 @@ export class Subscriptions {
 
   /** Drains it and leaves; at most `drain` milliseconds for listeners at work. */
   async end(running: RunningSubscription, drain: number): Promise<void> {
-    if (!this.#running.delete(running)) return;
+    if (!this.#running.delete(running) && !this.#replays.delete(running)) return;
     await running.drain(drain);
     await running.leave();
   }
 
   /** All of them: nothing new, then wait for listeners at work until `deadline`, then leave. */
   async stop(deadline: number): Promise<void> {
-    const running = this.all();
+    const running = [...this.all(), ...this.#replays];
     for (const subscription of running) subscription.pause();
     await Promise.all(running.map((subscription) => subscription.drain(Math.max(1, deadline - this.clock.now()))));
     await Promise.all(running.map((subscription) => subscription.leave()));
     this.#running.clear();
+    this.#replays.clear();
   }
 }

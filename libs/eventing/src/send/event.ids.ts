@@ -1,4 +1,4 @@
-import { randomFillSync } from 'node:crypto';
+import { createHash, randomFillSync } from 'node:crypto';
 
 /** Bytes of one identifier, and identifiers whose bytes are drawn at one time. */
 const BYTES = 16;
@@ -44,4 +44,17 @@ export class EventIds {
       random[at + 8] = 0x80 | ((random[at + 8] as number) & 0x3f);
     }
   }
+}
+
+/**
+ * The same id for the same parts, always: a UUID of version 8 (RFC 9562) made of their SHA-256. For outputs of a handling that may have
+ * to be repeated.
+ */
+export function derivedId(...parts: readonly (string | number)[]): string {
+  // As JSON, so that no two lists of parts read alike.
+  const hash = createHash('sha256').update(JSON.stringify(parts)).digest();
+  hash[6] = 0x80 | ((hash[6] as number) & 0x0f);
+  hash[8] = 0x80 | ((hash[8] as number) & 0x3f);
+  const hex = hash.toString('hex', 0, BYTES);
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
 }

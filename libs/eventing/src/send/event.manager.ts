@@ -67,7 +67,7 @@ export class EventManager {
    *
    * Fails by rejection, never by a throw, with an `EventingError`: EVT_NOT_AN_EVENT, EVT_INVALID_EVENT, EVT_INVALID_HEADER,
    * EVT_INVALID_SEND_OPTIONS, EVT_BODY_TOO_LARGE, EVT_UNSERIALIZABLE, EVT_BUFFER_FULL, EVT_PUBLISH_FAILED,
-   * EVT_PUBLISH_TIMEOUT, EVT_NOT_RUNNING; or with what a pipeline threw. `indeterminate` tells whether the event may have
+   * EVT_PUBLISH_TIMEOUT, EVT_NOT_RUNNING; inside an exactly-once listener also EVT_OUTPUT_PROVIDER and EVT_OUTPUT_LATE; or with what a pipeline threw. `indeterminate` tells whether the event may have
    * been stored all the same.
    */
   sendEvent<T extends object>(event: T, options?: SendOptions): Promise<Envelope<T>>;
@@ -167,7 +167,7 @@ export class EventManager {
 
   #envelope(event: EventDescriptor, body: object, options: SendOptions, scope: ContextScope | undefined): Envelope {
     const now = this.options.clock.now();
-    const id = options.id ?? this.#ids.next();
+    const id = options.id ?? scope?.unitOfWork?.nextId?.() ?? this.#ids.next();
     const notBefore = options.notBefore === undefined ? undefined : Number(options.notBefore);
     if (options !== NO_OPTIONS) checkOptions(event, options);
     const headers = new EventHeaders();

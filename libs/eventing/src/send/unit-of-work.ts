@@ -14,6 +14,8 @@ export interface UnitOfWork {
    * the `sendEvent`.
    */
   stage(provider: string, message: OutgoingMessage): Promise<void>;
+  /** The id of what is sent next inside, unless its sender names one; asked in call order. @default a random UUID */
+  nextId?(): string;
 }
 
 /** Stages the sends of one provider into a unit of work. */

@@ -31,10 +31,16 @@ export const needs = {
   perProcess: (({ abilities }) =>
     abilities.perProcess ? undefined : 'the provider declares perProcess: false') satisfies Need,
   replay: (({ abilities }) => (abilities.replay ? undefined : 'the provider declares replay: false')) satisfies Need,
+  boundedReplay: (({ abilities }) =>
+    abilities.replay && abilities.boundedReplay === true
+      ? undefined
+      : 'the provider does not declare boundedReplay') satisfies Need,
   defer: (({ abilities }) =>
     abilities.longestDefer > 0
       ? undefined
       : 'the provider declares longestDefer: 0; the kernel holds such events') satisfies Need,
+  transactions: (({ abilities }) =>
+    abilities.transactions ? undefined : 'the provider declares transactions: false') satisfies Need,
   hook:
     (name: ConformanceHook): Need =>
     ({ cluster }) =>

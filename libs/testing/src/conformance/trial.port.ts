@@ -55,7 +55,15 @@ export class TrialPort {
     const subscription = new PortSubscription(deliver, letGo);
     this.subscriptions.push(subscription);
     const handle = await this.provider.subscribe(
-      { perProcess: false, durable: true, from: 'first-subscription', window: 256, ordered: true, ...plan },
+      {
+        perProcess: false,
+        durable: true,
+        from: 'first-subscription',
+        window: 256,
+        ordered: true,
+        transactional: false,
+        ...plan,
+      },
       subscription,
     );
     subscription.handle = handle;

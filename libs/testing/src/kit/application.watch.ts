@@ -105,7 +105,10 @@ export class ApplicationWatch {
 
   settled(record: DeliveryRecord, settlement: Settlement): void {
     record.turn = undefined;
-    if (settlement.kind === 'accept') record.accepted = true;
+    if (settlement.kind === 'accept') {
+      record.accepted = true;
+      if (settlement.outputs !== undefined) void this.published(settlement.outputs);
+    }
     if (settlement.kind === 'reject') {
       record.buried = true;
       record.letter = settlement.letter;

@@ -1,4 +1,4 @@
-import { Injectable, Module } from '@nestjs/common';
+import { Inject, Injectable, Module } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
 import {
   BatchError,
@@ -166,6 +166,24 @@ describe('two applications of one process', () => {
 });
 
 describe('what is published', () => {
+  it('is what an exactly-once listener sent, once it has succeeded', async () => {
+    let calls = 0;
+    @EventListener(OrderPlaced, { guarantee: 'exactly-once', retry: { delay: 1 } })
+    class Exact {
+      constructor(@Inject(EventManager) private readonly events: EventManager) {}
+      async on({ orderId }: OrderPlaced): Promise<void> {
+        await this.events.sendEvent(ReceiptSent, { orderId });
+        if (++calls === 1) throw new Error('no');
+      }
+    }
+    const eventing = testEventing();
+    const { events } = await start(eventing, [Exact]);
+    await events.sendEvent(OrderPlaced, { orderId: '1' });
+    await eventing.settled();
+    expect(eventing.published(ReceiptSent)).toMatchObject([{ body: { orderId: '1' } }]);
+    expect(eventing.handled(Exact)).toHaveLength(1);
+  });
+
   it('is what the wire carries, as an instance of its class', async () => {
     const eventing = testEventing();
     const { events } = await start(eventing, []);

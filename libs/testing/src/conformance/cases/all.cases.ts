@@ -13,9 +13,12 @@ import { positionCases } from './position.cases.js';
 import { publishCases } from './publish.cases.js';
 import { redeliveryCases } from './redelivery.cases.js';
 import { redriveCases } from './redrive.cases.js';
+import { replayCases } from './replay.cases.js';
 import { retryCases } from './retry.cases.js';
 import { scanCases } from './scan.cases.js';
 import { sharingCases } from './sharing.cases.js';
+import { exactlyOnceCases } from './exactly-once.cases.js';
+import { transactionCases } from './transactions.cases.js';
 
 /** The suite, from what every provider has to what only faults show. */
 export const allCases: readonly ConformanceCase[] = [
@@ -25,6 +28,7 @@ export const allCases: readonly ConformanceCase[] = [
   ...sharingCases,
   ...durabilityCases,
   ...positionCases,
+  ...replayCases,
   ...orderCases,
   ...publishCases,
   ...flowCases,
@@ -36,4 +40,6 @@ export const allCases: readonly ConformanceCase[] = [
   ...redriveCases,
   ...redeliveryCases,
   ...connectionCases,
+  ...transactionCases,
+  ...exactlyOnceCases,
 ];

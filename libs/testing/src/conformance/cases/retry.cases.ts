@@ -41,6 +41,46 @@ export const retryCases: readonly ConformanceCase[] = [
     },
   },
   {
+    id: 'stop-and-resume',
+    title:
+      "under exhausted: 'stop' an event stays at its place: resumed, here or in the next process, the listener goes on with it",
+    needs: [needs.order('process'), needs.durable],
+    async run(trial) {
+      const placed = trial.keyedEvent();
+      const heard = trial.journal();
+      const broken = new Set([2, 7]);
+      const retry = { backoff: [1], exhausted: 'stop' } as const;
+      const receipts = heard.by('receipts', [placed], { retry }, ({ body }) => {
+        if (broken.has(body.n)) throw new Error('broken');
+      });
+      const first = await trial.start('one', { listeners: [receipts] });
+      const sender = await trial.sender([placed]);
+      const send = (from: number, count: number): Promise<void> =>
+        sender.sendAll(
+          placed,
+          range(count).map((n) => ({ key: 'a', n: from + n })),
+        );
+      const stopped = ({ runtime }: typeof first): boolean => runtime.listeners.list()[0]?.stopped !== undefined;
+      await send(1, 5);
+      await trial.until('it stops', () => stopped(first));
+      await trial.quiet();
+      assert.deepEqual(numbers(heard.done), [1], 'handled before it was resumed');
+      broken.delete(2);
+      first.runtime.listeners.resume('receipts');
+      await trial.until('the rest is handled', () => heard.done.length === 5);
+      await send(6, 5);
+      await trial.until('it stops again', () => stopped(first));
+      await trial.stop(first);
+      assert.deepEqual(numbers(heard.done), [1, 2, 3, 4, 5, 6], 'handled before the second stop');
+      broken.clear();
+      const second = await trial.start('two', { listeners: [receipts] });
+      await trial.until('the next process handles the rest', () => numbers(heard.done).includes(10));
+      const later = heard.done.filter(({ instance }) => instance === second.instance);
+      assert.deepEqual(numbers(later).slice(-4), [7, 8, 9, 10], 'handled by the next process');
+      assert.deepEqual(await second.letters(), []);
+    },
+  },
+  {
     id: 'retry-moved',
     title: 'an event without a key that failed is moved: others go on, and it comes back unchanged and not early',
     async run(trial) {
@@ -163,6 +203,8 @@ export const retryCases: readonly ConformanceCase[] = [
     },
   },
 ];
+
+const numbers = (calls: readonly Call[]): number[] => calls.map(({ body }) => body.n);
 
 /** Fails the first so many attempts of one event. */
 function failing(key: string, n: number, times: number): (call: Call) => void {

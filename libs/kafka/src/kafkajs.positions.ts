@@ -1,0 +1,80 @@
+import type { CommittedPosition, TopicPartition } from './kafka.driver.js';
+import { throwOnCode } from './kafkajs.codes.js';
+
+/**
+ * The body of an OffsetFetch request, version 7, which kafkajs does not have: the first in which a broker says that a transaction over the
+ * position is still being ended, where it gave the position before until then.
+ */
+export function encodePositionFetch(group: string, partitions: readonly TopicPartition[]): Buffer {
+  const topics = new Map<string, number[]>();
+  for (const { topic, partition } of partitions) topics.set(topic, [...(topics.get(topic) ?? []), partition]);
+  const parts: Buffer[] = [NO_TAGS, compactText(group), compactLength(topics.size)];
+  for (const [topic, numbers] of topics) {
+    const indexes = Buffer.alloc(numbers.length * 4);
+    for (const [at, number] of numbers.entries()) indexes.writeInt32BE(number, at * 4);
+    parts.push(compactText(topic), compactLength(numbers.length), indexes, NO_TAGS);
+  }
+  parts.push(STABLE, NO_TAGS);
+  return Buffer.concat(parts);
+}
+
+/** Partitions without a position are left out. Throws a `DriverError` for the first that has an error. */
+export async function decodePositions(answer: Buffer, group: string): Promise<CommittedPosition[]> {
+  let at = 0;
+  const varint = (): number => {
+    let value = 0;
+    for (let shift = 0; ; shift += 7) {
+      const byte = answer.readUInt8(at++);
+      value |= (byte & 127) << shift;
+      if (byte < 128) return value;
+    }
+  };
+  const text = (): string => {
+    const length = Math.max(0, varint() - 1);
+    return answer.toString('utf8', at, (at += length));
+  };
+  const int16 = (): number => answer.readInt16BE((at += 2) - 2);
+  const int32 = (): number => answer.readInt32BE((at += 4) - 4);
+  const tags = (): void => {
+    for (let count = varint(); count > 0; count--) {
+      varint();
+      const size = varint();
+      at += size;
+    }
+  };
+  tags(); // of the header
+  at += 4; // throttle time
+  const positions: CommittedPosition[] = [];
+  for (let topics = varint() - 1; topics > 0; topics--) {
+    const topic = text();
+    for (let count = varint() - 1; count > 0; count--) {
+      const partition = int32();
+      const offset = Number(answer.readBigInt64BE((at += 8) - 8));
+      at += 4; // leader epoch
+      const metadata = text();
+      throwOnCode(int16(), `reading the position of group ${group} in ${topic}/${partition}`);
+      tags();
+      if (offset >= 0) positions.push({ topic, partition, offset, metadata });
+    }
+    tags();
+  }
+  throwOnCode(int16(), `reading the positions of group ${group}`);
+  return Promise.resolve(positions);
+}
+
+const NO_TAGS = Buffer.from([0]);
+const STABLE = Buffer.from([1]);
+
+/** Of a list or a text: one more than there are. */
+function compactLength(length: number): Buffer {
+  const bytes: number[] = [];
+  for (let rest = length + 1; ; rest >>>= 7) {
+    if (rest < 128) return Buffer.from([...bytes, rest]);
+    bytes.push((rest & 127) | 128);
+  }
+}
+
+function compactText(text: string): Buffer {
+  const bytes = Buffer.from(text);
+  return Buffer.concat([compactLength(bytes.length), bytes]);
+}
