@@ -9,6 +9,10 @@ it.each([
   expect(composeImage(repository)).toBe(`${repository}:${jarVersion(broker)}`);
 });
 
+it('pins the PostgreSQL that it gives to users', () => {
+  expect(composeImage('postgres')).toMatch(/^postgres:\d+$/);
+});
+
 it('pins the RabbitMQ that it gives to users', () => {
   // The tests run the one of the machine, whichever that is.
   expect(composeImage('rabbitmq')).toMatch(/^rabbitmq:\d+\.\d+-management$/);

@@ -43,17 +43,19 @@ export interface ContainerOptions {
   /** For `docker run`, before the image. */
   readonly options: readonly string[];
   readonly image: string;
+  /** What it runs instead of the image's own command. @default the image's */
+  readonly command?: readonly string[];
   /** Rejects as long as the broker does not serve. */
   readonly probe: () => Promise<unknown>;
 }
 
 /** Starts a container and gives what tests may do to it. */
 export async function startContainer(container: ContainerOptions): Promise<Broker> {
-  const { name, folder, options, image } = container;
+  const { name, folder, options, image, command = [] } = container;
   const note = join(folder.path, 'broker.container');
   await writeFile(note, name);
   const create = async () => {
-    await docker('run', '-d', '--name', name, ...options, image);
+    await docker('run', '-d', '--name', name, ...options, image, ...command);
     await untilServing(container);
   };
   const remove = () => docker('rm', '-f', name);

@@ -4,9 +4,11 @@ import type { TestProject } from 'vitest/node';
 import {
   acquireArtemis,
   acquireKafka,
+  acquirePostgres,
   acquireRabbitMq,
   type ArtemisAccess,
   type Broker,
+  type PostgresAccess,
   type RabbitMqAccess,
   type Unavailable,
 } from './brokers.js';
@@ -19,6 +21,7 @@ declare module 'vitest' {
     kafkaBrokers: string[];
     rabbitmq: RabbitMqAccess | undefined;
     artemis: ArtemisAccess | undefined;
+    postgres: PostgresAccess | undefined;
   }
 }
 
@@ -47,6 +50,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
     ifAsked('kafkaBrokers', acquireKafka).then((kafka) => project.provide('kafkaBrokers', kafka?.access.brokers ?? [])),
     ifAsked('rabbitmq', acquireRabbitMq).then((rabbit) => project.provide('rabbitmq', rabbit?.access)),
     ifAsked('artemis', acquireArtemis).then((artemis) => project.provide('artemis', artemis?.access)),
+    ifAsked('postgres', acquirePostgres).then((postgres) => project.provide('postgres', postgres?.access)),
   ]);
   for (const start of starts) {
     if (start.status === 'fulfilled') continue;

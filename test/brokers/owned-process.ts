@@ -8,6 +8,8 @@ export interface OwnedProcessOptions {
   readonly folder: string;
   /** @default our own */
   readonly env?: NodeJS.ProcessEnv | undefined;
+  /** Whom it runs as. @default ourselves */
+  readonly account?: { readonly uid: number; readonly gid: number } | undefined;
   /** Standard output and errors are appended here. */
   readonly logFile: string;
   /** `*.pid` directly in a ScratchFolder, which kills the process if this one dies. */
@@ -20,9 +22,9 @@ export class OwnedProcess {
 
   private constructor(private readonly child: ChildProcess) {}
 
-  static spawn({ command, args, folder, env, logFile, pidFile }: OwnedProcessOptions): OwnedProcess {
+  static spawn({ command, args, folder, env, account, logFile, pidFile }: OwnedProcessOptions): OwnedProcess {
     const log = openSync(logFile, 'a');
-    const child = spawn(command, args, { cwd: folder, env, stdio: ['ignore', log, log] });
+    const child = spawn(command, args, { ...account, cwd: folder, env, stdio: ['ignore', log, log] });
     closeSync(log);
     // At once, since only a process whose id is noted is killed when ours dies.
     if (child.pid) writeFileSync(pidFile, String(child.pid));

@@ -4,6 +4,7 @@ import {
   startOwnArtemis,
   startOwnKafka,
   startOwnKafkaCluster,
+  startOwnPostgres,
   startOwnRabbitMq,
   type KafkaSecurity,
   type Unavailable,
@@ -41,6 +42,7 @@ async function main(): Promise<void> {
     kafka: () => runKafka(kafka),
     rabbitmq: () => runRabbitMq(common),
     artemis: () => runArtemis(common),
+    postgres: () => runPostgres({ port }),
   };
   const name = oneOf('The broker', positionals[0] ?? 'none', Object.keys(starters) as (keyof typeof starters)[]);
   const { broker, variables, secrets } = await starters[name]();
@@ -76,6 +78,11 @@ async function runArtemis(options: Parameters<typeof startOwnArtemis>[0]): Promi
   const broker = had(await startOwnArtemis(options));
   const { url, stompPort, tls = {} } = broker.access;
   return { broker, variables: `ARTEMIS_URL=${url} ARTEMIS_STOMP_PORT=${stompPort}`, secrets: tls };
+}
+
+async function runPostgres(options: Parameters<typeof startOwnPostgres>[0]): Promise<Running> {
+  const broker = had(await startOwnPostgres(options));
+  return { broker, variables: `POSTGRES_URL=${broker.access.connectionString}`, secrets: {} };
 }
 
 function had<B extends { readonly available: true }>(broker: B | Unavailable): B {

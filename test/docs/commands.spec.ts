@@ -9,6 +9,7 @@ interface Manifest {
   readonly scripts: Record<string, string>;
   readonly peerDependencies: Record<string, string>;
   readonly devDependencies: Record<string, string>;
+  readonly bin: Record<string, string>;
 }
 
 const manifest = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')) as Manifest;
@@ -31,7 +32,9 @@ function fault(command: string): string | undefined {
   // Into what the command before it made.
   if (program === 'cd') return undefined;
   if (program === 'npx')
-    return (words[0] ?? '') in manifest.devDependencies ? undefined : `${words[0]} is not known here`;
+    return (words[0] ?? '') in { ...manifest.devDependencies, ...manifest.bin }
+      ? undefined
+      : `${words[0]} is not known here`;
   if (program === 'node') {
     const name = /^dist\/([\w.-]+)\.js$/.exec(words[0] ?? '')?.[1];
     return files.has(`${name}.ts`) ? undefined : `no page has a file ${name}.ts`;

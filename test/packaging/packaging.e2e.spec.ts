@@ -19,6 +19,7 @@ const CLIENTS: Readonly<Record<string, readonly string[]>> = {
   kafka: ['kafkajs'],
   microservices: ['@nestjs/microservices'],
   opentelemetry: ['@opentelemetry/api'],
+  postgres: ['pg', '@electric-sql/pglite', 'umzug'],
   rabbitmq: ['amqplib'],
   stomp: ['@stomp/stompjs'],
 };

@@ -6,6 +6,7 @@ import { BuiltQuickstart, type PrintedAccount } from './built.quickstart.js';
 const brokers = inject('kafkaBrokers');
 const rabbitmq = inject('rabbitmq');
 const artemis = inject('artemis');
+const postgres = inject('postgres');
 
 /** What tells the quickstart where a broker is; `undefined` where it could not be had. */
 type Where = () => readonly string[] | undefined;
@@ -24,6 +25,7 @@ const PROVIDERS: readonly (readonly [string, Where])[] = [
   ['kafka', () => (brokers.length === 0 ? undefined : ['--brokers', brokers.join(',')])],
   ['rabbitmq', () => rabbitmq && ['--url', rabbitmq.url]],
   ['amqp', () => artemis && ['--url', artemis.url]],
+  ['postgres', () => postgres && ['--url', postgres.connectionString]],
   ['stomp', () => other && ['--url', clientUrl('stomp', { ...other.access, port: other.access.stompPort ?? 0 })]],
 ];
 

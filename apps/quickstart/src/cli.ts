@@ -1,3 +1,5 @@
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { ProviderChoice } from './provider.js';
 
@@ -6,10 +8,11 @@ export const USAGE = `A small shop of three Nest services that talk by events, a
   npm start                              the story, in memory
   npm start -- --provider kafka          the same on Kafka
 
-  --provider NAME            what carries the events: memory, kafka, rabbitmq, amqp, stomp (default: memory)
+  --provider NAME            what carries the events: memory, kafka, rabbitmq, amqp, stomp, postgres, embedded (default: memory)
   --brokers host:port,…      where Kafka is (default: KAFKA_BROKERS, else localhost:9092)
   --url amqp://…             where another broker is, with user and password (default: RABBITMQ_URL for rabbitmq, ARTEMIS_URL
-                             for amqp, STOMP_URL for stomp; else as in compose.yaml)
+                             for amqp, STOMP_URL for stomp, POSTGRES_URL for postgres; else as in compose.yaml)
+  --data-dir FOLDER          where embedded keeps its database (default: one in the system's temporary folder)
   --json                     print the account as one JSON document
   --serve                    stay up after the story, to be played with
   --verbose                  show on stderr what Nest and the services log
@@ -40,24 +43,33 @@ const URLS = {
   rabbitmq: ['RABBITMQ_URL', 'amqp://guest:guest@localhost:5672'],
   amqp: ['ARTEMIS_URL', 'amqp://artemis:artemis@localhost:5673'],
   stomp: ['STOMP_URL', 'stomp://artemis:artemis@localhost:61614'],
+  postgres: ['POSTGRES_URL', 'postgres://postgres:postgres@localhost:5432/postgres'],
 } as const;
 
-function choose({ provider, brokers, url }: ReturnType<typeof parse>, env: NodeJS.ProcessEnv): ProviderChoice {
+function choose(given: ReturnType<typeof parse>, env: NodeJS.ProcessEnv): ProviderChoice {
+  const { provider, brokers, url, 'data-dir': dataDir } = given;
   if (provider !== 'kafka' && brokers !== undefined) throw new UsageError('--brokers is for --provider kafka.');
+  if (provider !== 'embedded' && dataDir !== undefined) throw new UsageError('--data-dir is for --provider embedded.');
   switch (provider) {
     case 'memory':
     case 'kafka':
-      if (url !== undefined) throw new UsageError('--url is for --provider rabbitmq, amqp and stomp.');
+    case 'embedded':
+      if (url !== undefined) throw new UsageError('--url is for --provider rabbitmq, amqp, stomp and postgres.');
       if (provider === 'memory') return { provider };
+      if (provider === 'embedded')
+        return { provider, dataDir: dataDir ?? join(tmpdir(), 'nestjs-eventing-quickstart') };
       return { provider, brokers: addresses(brokers ?? (env['KAFKA_BROKERS'] || 'localhost:9092')) };
     case 'rabbitmq':
     case 'amqp':
-    case 'stomp': {
+    case 'stomp':
+    case 'postgres': {
       const [variable, usual] = URLS[provider];
       return { provider, url: checked(url ?? (env[variable] || usual)) };
     }
     default:
-      throw new UsageError(`--provider is "${provider}": choose memory, kafka, rabbitmq, amqp or stomp.`);
+      throw new UsageError(
+        `--provider is "${provider}": choose memory, kafka, rabbitmq, amqp, stomp, postgres or embedded.`,
+      );
   }
 }
 
@@ -69,6 +81,7 @@ function parse(argv: readonly string[]) {
         provider: { type: 'string', default: 'memory' },
         brokers: { type: 'string' },
         url: { type: 'string' },
+        'data-dir': { type: 'string' },
         json: { type: 'boolean', default: false },
         serve: { type: 'boolean', default: false },
         verbose: { type: 'boolean', default: false },

@@ -4,7 +4,8 @@ import { memory, MemoryBroker, type ProviderFactory } from 'nestjs-eventing';
 export type ProviderChoice =
   | { readonly provider: 'memory' }
   | { readonly provider: 'kafka'; readonly brokers: readonly string[] }
-  | { readonly provider: 'rabbitmq' | 'amqp' | 'stomp'; readonly url: string };
+  | { readonly provider: 'rabbitmq' | 'amqp' | 'stomp' | 'postgres'; readonly url: string }
+  | { readonly provider: 'embedded'; readonly dataDir: string };
 
 /** The one place that knows what carries the events. The services do not. */
 export async function providerFor(choice: ProviderChoice): Promise<ProviderFactory> {
@@ -13,6 +14,14 @@ export async function providerFor(choice: ProviderChoice): Promise<ProviderFacto
   if (choice.provider === 'kafka') {
     const { kafka } = await import('nestjs-eventing/kafka');
     return kafka({ brokers: choice.brokers });
+  }
+  if (choice.provider === 'postgres') {
+    const { postgres } = await import('nestjs-eventing/postgres');
+    return postgres({ connectionString: choice.url });
+  }
+  if (choice.provider === 'embedded') {
+    const { embedded } = await import('nestjs-eventing/postgres');
+    return embedded({ dataDir: choice.dataDir });
   }
   if (choice.provider === 'rabbitmq') {
     const { rabbitmq } = await import('nestjs-eventing/rabbitmq');

@@ -3,6 +3,7 @@ import { Injectable, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import {
   DeadLetters,
+  type Envelope,
   Event,
   EventingModule,
   EventListener,
@@ -16,16 +17,19 @@ import {
 class OrderPlaced {
   orderId!: string;
 }
+class PrinterMissing extends Error {
+  override readonly name = 'PrinterMissing';
+}
 
 let closed = true;
 const sent: string[] = [];
 
 @EventListener(OrderPlaced, { retry: { attempts: 2, delay: 1 } })
 class SendReceipt implements EventListener<OrderPlaced> {
-  on({ orderId }: OrderPlaced): void {
-    if (orderId === 'hopeless') throw new RejectEvent('hopeless');
-    if (closed) throw new Error('closed');
-    sent.push(orderId);
+  on({ orderId }: OrderPlaced, { headers }: Envelope<OrderPlaced>): void {
+    if (orderId === 'hopeless' || orderId === 'wrong') throw new RejectEvent('hopeless');
+    if (closed) throw new PrinterMissing('closed');
+    sent.push(headers.get('mended') ?? orderId);
   }
 }
 
@@ -42,31 +46,37 @@ class AppModule {}
 const app = await NestFactory.create(AppModule, { logger: false });
 await app.init();
 // One key after the other, so that it is known which letter is the older one.
-const orders = ['hopeless', ...Array.from({ length: 50 }, (_, index) => `order-${index}`)];
-for (const orderId of orders) {
+const orders = Array.from({ length: 50 }, (_, index) => `order-${index}`);
+for (const orderId of ['hopeless', 'wrong', ...orders]) {
   await app.get(EventManager).sendEvent(OrderPlaced, { orderId });
   await broker.idle();
 }
 
 const mending = app.get(Mending);
-const first = await mending.look();
-assert.equal(first.letters.length, 50);
+const { groups, letters } = await mending.overview();
+assert.equal(letters, 52);
 assert.deepEqual(
-  first.letters.slice(0, 2).map(({ reason, message }) => [reason, message.key]),
+  groups.map(({ reason, error, count }) => [reason, error, count]),
   [
-    ['rejected', 'hopeless'],
-    ['failed', 'order-0'],
+    ['failed', 'PrinterMissing', 50],
+    ['rejected', 'EVT_REJECTED', 2],
   ],
 );
+const first = await mending.look();
+assert.equal(first.letters.length, 50);
 const second = await mending.look(first.cursor);
 assert.deepEqual(
   second.letters.map(({ message }) => message.key),
-  ['order-49'],
+  ['order-48', 'order-49'],
 );
+const wrong = first.letters[1]?.id ?? '';
+assert.deepEqual((await mending.open(wrong)).body, { kind: 'value', value: { orderId: 'wrong' } });
 
 closed = false;
-await mending.mend();
+assert.deepEqual(await mending.retry(), { redriven: 50, failed: 0, failures: [], more: false });
+await mending.mend(wrong, 'right');
 await broker.idle();
-assert.deepEqual([...sent].sort(), orders.slice(1).sort());
+assert.deepEqual(sent.toSorted(), [...orders, 'by hand'].toSorted());
+assert.equal(await mending.forget(), 1);
 assert.deepEqual((await mending.look()).letters, []);
 await app.close();

@@ -30,7 +30,7 @@ export default defineConfig(async () => {
     test: {
       root: ROOT,
       include: ['libs/*/src/**/*.spec.ts', 'test/conformance/{memory,suite}.spec.ts'],
-      exclude: ['**/*.{int,e2e}.spec.ts', 'libs/{amqp,kafka,rabbitmq,stomp}/**'],
+      exclude: ['**/*.{int,e2e}.spec.ts', 'libs/{amqp,cli,kafka,postgres,rabbitmq,stomp}/**'],
       setupFiles: ['reflect-metadata'],
       isolate: false,
       maxWorkers: 2,

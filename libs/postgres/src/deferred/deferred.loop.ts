@@ -1,0 +1,82 @@
+import { Alarm, backoff } from 'nestjs-eventing';
+import type { Take, Taken } from './deferred.table.js';
+import type { DeferredTracker } from './deferred.tracker.js';
+
+export interface DeferredLoopOptions {
+  /** Milliseconds after which it looks although nobody woke it. */
+  readonly pollInterval: number;
+  trackers(): Iterable<DeferredTracker>;
+  take(takes: readonly Take[]): Promise<Taken>;
+  /** Taken, but the source was lost meanwhile. */
+  giveBack(numbers: readonly number[]): Promise<void>;
+  /** Told once until it works again. */
+  failed(error: unknown): void;
+}
+
+/** So many of a source are taken at once. */
+const MOST_OF_EACH = 100;
+
+/** Takes what is due for all sources of a subscription, with one statement at a time. */
+export class DeferredLoop {
+  private readonly alarm = new Alarm();
+  private awake = true;
+  private stopped = false;
+  private running: Promise<void> | undefined;
+  private failures = 0;
+
+  constructor(private readonly options: DeferredLoopOptions) {}
+
+  start(): void {
+    this.running ??= this.run();
+  }
+
+  wake(): void {
+    if (this.awake) return;
+    this.awake = true;
+    this.alarm.wake();
+  }
+
+  async stop(): Promise<void> {
+    this.stopped = true;
+    this.alarm.wake();
+    await this.running;
+  }
+
+  private async run(): Promise<void> {
+    while (!this.stopped) {
+      this.awake = false;
+      let pause: number;
+      try {
+        pause = await this.once();
+        this.failures = 0;
+      } catch (error) {
+        this.failures++;
+        if (this.failures === 1) this.options.failed(error);
+        pause = backoff(this.failures, 50, 2_000);
+      }
+      if (!this.stopped && pause > 0 && (!this.awake || this.failures > 0)) await this.alarm.sleep(pause);
+    }
+  }
+
+  /** @returns how long to rest */
+  private async once(): Promise<number> {
+    const { pollInterval } = this.options;
+    const trackers = [...this.options.trackers()].filter(({ wanted }) => wanted > 0);
+    if (trackers.length === 0) return pollInterval;
+    const takes = trackers.map((tracker) => ({
+      ...tracker.source,
+      most: Math.min(tracker.wanted, MOST_OF_EACH),
+      suspects: tracker.wantsSuspects,
+    }));
+    const { messages, nextDue } = await this.options.take(takes);
+    let more = false;
+    for (let index = 0; index < trackers.length; index++) {
+      const [tracker, taken, take] = [trackers[index], messages[index] ?? [], takes[index]];
+      if (tracker === undefined || take === undefined) continue;
+      if (tracker.isClosed && taken.length > 0) await this.options.giveBack(taken.map(({ number }) => number));
+      else if (tracker.take(taken, take)) more = true;
+    }
+    if (more) return 0;
+    return Math.max(1, Math.min(pollInterval, nextDue ?? pollInterval));
+  }
+}

@@ -1,0 +1,180 @@
+import type { Delivery, RawHeaders, Settlement } from 'nestjs-eventing';
+import { type Source, sourceName } from '../log/stored.event.js';
+import type { DeferredMessage } from './deferred.table.js';
+
+/** What it needs of the subscription that it belongs to. */
+export interface DeferredHost {
+  readonly window: number;
+  readonly paused: boolean;
+  deliver(delivery: Delivery): void;
+  /** Something was settled: write it down when convenient. */
+  changed(): void;
+  moveDeferred(delivery: DeferredDelivery, settlement: Settlement): Promise<void>;
+  /** There is room again. */
+  deferredHungry(): void;
+}
+
+/** The deferred messages of one source in this process: a source of its own, which moves together with that one. */
+export class DeferredTracker {
+  readonly name: string;
+  /** Taken and not delivered: it was paused. */
+  private waiting: DeferredDelivery[] = [];
+  /** Taken and not settled, those that wait included. */
+  private readonly inHand = new Map<number, DeferredDelivery>();
+  /** Settled, and still there. */
+  private readonly settled = new Set<number>();
+  /** What a predecessor had taken when it died is tried first, one at a time. */
+  private mayHaveSuspects = true;
+  private held = false;
+  private closed = false;
+
+  constructor(
+    readonly source: Source,
+    private readonly host: DeferredHost,
+  ) {
+    this.name = `${sourceName(source)}/deferred`;
+  }
+
+  /** How many there is room for. */
+  get wanted(): number {
+    if (this.closed || this.held) return 0;
+    if (this.mayHaveSuspects) return this.inHand.size + this.settled.size === 0 ? 1 : 0;
+    return Math.max(0, this.host.window - this.inHand.size);
+  }
+
+  get isClosed(): boolean {
+    return this.closed;
+  }
+
+  get wantsSuspects(): boolean {
+    return this.mayHaveSuspects;
+  }
+
+  /** @returns whether there may be more */
+  take(messages: readonly DeferredMessage[], asked: { readonly most: number; readonly suspects: boolean }): boolean {
+    if (asked.suspects && messages.length === 0) this.mayHaveSuspects = false;
+    if (this.closed) return false;
+    for (const message of messages) {
+      const delivery = new DeferredDelivery(this, message);
+      this.inHand.set(message.number, delivery);
+      this.waiting.push(delivery);
+    }
+    this.feed();
+    // After the last suspect, the others.
+    return asked.suspects ? messages.length === 0 : messages.length >= asked.most;
+  }
+
+  feed(): void {
+    while (!this.closed && !this.held && !this.host.paused) {
+      const delivery = this.waiting.shift();
+      if (delivery === undefined) return;
+      this.host.deliver(delivery);
+    }
+  }
+
+  /** Accept, and what was moved elsewhere. */
+  accepted(delivery: DeferredDelivery): void {
+    if (this.closed) return;
+    this.inHand.delete(delivery.message.number);
+    this.settled.add(delivery.message.number);
+    this.host.changed();
+    if (this.wanted > 0) this.host.deferredHungry();
+  }
+
+  settleElse(delivery: DeferredDelivery, settlement: Settlement): Promise<void> {
+    if (this.closed) return Promise.resolve();
+    if (settlement.kind === 'release') {
+      const again = new DeferredDelivery(this, delivery.message);
+      this.inHand.set(delivery.message.number, again);
+      this.waiting.unshift(again);
+      queueMicrotask(() => this.feed());
+      return Promise.resolve();
+    }
+    return this.host.moveDeferred(delivery, settlement).then(
+      () => {
+        if (settlement.kind === 'reject') this.accepted(delivery);
+        else this.inHand.delete(delivery.message.number);
+        this.host.deferredHungry();
+      },
+      (error: unknown) => {
+        delivery.open = true;
+        throw error;
+      },
+    );
+  }
+
+  hold(): void {
+    this.held = true;
+  }
+
+  /** What is settled and has to be removed. */
+  changes(): readonly number[] {
+    return [...this.settled];
+  }
+
+  confirm(removed: readonly number[]): void {
+    for (const number of removed) this.settled.delete(number);
+    if (removed.length > 0) this.host.deferredHungry();
+  }
+
+  /** The source is another's. @returns what was taken and not settled */
+  close(): readonly number[] {
+    this.closed = true;
+    const left = [...this.inHand.keys()];
+    this.inHand.clear();
+    this.waiting = [];
+    return left;
+  }
+}
+
+/** One deferred message handed to the kernel. */
+export class DeferredDelivery implements Delivery {
+  open = true;
+
+  constructor(
+    private readonly tracker: DeferredTracker,
+    readonly message: DeferredMessage,
+  ) {}
+
+  get channel(): string {
+    return this.tracker.source.channel;
+  }
+
+  get key(): string | undefined {
+    return this.message.key;
+  }
+
+  get headers(): RawHeaders {
+    return this.message.headers;
+  }
+
+  get body(): Uint8Array {
+    return this.message.body;
+  }
+
+  get time(): number {
+    return this.message.time;
+  }
+
+  get source(): string {
+    return this.tracker.name;
+  }
+
+  get position(): string {
+    return this.message.origin ?? `to@${this.message.number}`;
+  }
+
+  get attempt(): number {
+    return this.message.attempt;
+  }
+
+  settle(settlement: Settlement): Promise<void> | void {
+    if (!this.open) return;
+    this.open = false;
+    if (settlement.kind === 'accept') {
+      this.tracker.accepted(this);
+      return;
+    }
+    return this.tracker.settleElse(this, settlement);
+  }
+}

@@ -1,0 +1,28 @@
+/** A row as the client library gives it: columns by name. */
+export type Row = Readonly<Record<string, unknown>>;
+
+/** Runs statements: on any connection of a database, or inside one transaction. */
+export interface Sql {
+  /** One statement; values are bound as `$1`, `$2`, … and never spelled into the text. */
+  query<R extends Row = Row>(text: string, values?: readonly unknown[]): Promise<QueryResult<R>>;
+}
+
+export interface QueryResult<R extends Row = Row> {
+  readonly rows: readonly R[];
+  /** Rows that were inserted, updated or deleted. */
+  readonly affected: number;
+}
+
+/** A PostgreSQL, on a server or embedded. Everything in this room speaks to it through this alone. */
+export interface Database extends Sql {
+  readonly kind: 'server' | 'embedded';
+  /** Commits when `work` resolves, rolls back when it rejects. */
+  transaction<T>(work: (sql: Sql) => Promise<T>): Promise<T>;
+  /**
+   * Calls `heard` for each notification of a channel, and once more after a connection that was lost is back: what was notified
+   * meanwhile is not known. Resolves when it listens; call what it gives to end it.
+   */
+  listen(channel: string, heard: (payload: string | undefined) => void): Promise<() => Promise<void>>;
+  /** Closes every connection. Never rejects. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,136 @@
+import { EventingError, type StartPosition } from 'nestjs-eventing';
+import type { EventReader } from '../log/event.reader.js';
+import { type LogPosition, type Source, sourceName } from '../log/stored.event.js';
+import { membersWake } from '../log/wake.ups.js';
+import type { Database, Sql } from '../sql/database.js';
+import type { Member } from './lease.table.js';
+
+const POSITION = /^(?:\d{1,9}@)?(\d{1,15})\.(\d{1,15})$/;
+
+/** Throws EVT_POSITION for what cannot be a position, naming it. */
+export function checkStart(from: StartPosition, subscription: string): void {
+  if (typeof from === 'string') return;
+  const refused = (why: string): EventingError =>
+    new EventingError('EVT_POSITION', `\`from\` of subscription ${subscription} cannot be used: ${why}.`);
+  if ('time' in from) {
+    if (Number.isSafeInteger(from.time) && from.time >= 0) return;
+    throw refused(`\`time\` ${String(from.time)} is not a number of milliseconds since 1970`);
+  }
+  for (const [source, position] of Object.entries(from.positions)) {
+    if (!/^.+\/\d+$/s.test(source)) throw refused(`"${source}" is not a partition, e.g. "orders/0"`);
+    if (!POSITION.test(position)) throw refused(`"${position}" of ${source} is not a position, e.g. "771.42"`);
+  }
+}
+
+/** Which subscriptions there are, and where each begins. */
+export class SubscriptionTable {
+  constructor(
+    private readonly database: () => Database,
+    private readonly schema: string,
+    private readonly reader: EventReader,
+    private readonly notified: string,
+  ) {}
+
+  /**
+   * Makes the subscription if it is new, with a position in each of these sources where it has none: on record before anybody relies on
+   * it. Of several processes that begin at one time, one fixes the positions and the others find them.
+   */
+  async register(
+    member: Member,
+    leaseTime: number,
+    how: { readonly durable: boolean; readonly from: StartPosition },
+    sources: readonly Source[],
+  ): Promise<void> {
+    const { schema } = this;
+    const { subscription: name } = member;
+    await this.database().transaction(async (sql) => {
+      await sql.query(
+        `INSERT INTO ${schema}.subscriptions (name, durable) VALUES ($1, $2)
+         ON CONFLICT (name) DO UPDATE SET durable = excluded.durable`,
+        [name, how.durable],
+      );
+      // What a last process left behind by dying.
+      if (!how.durable) await this.forgetUnlessAlive(sql, name);
+      await sql.query(
+        `INSERT INTO ${schema}.members (subscription, member, channels, per_process, expires_at)
+         VALUES ($1, $2, $3::text[], false, now() + $4::integer * interval '1 millisecond') ON CONFLICT DO NOTHING`,
+        [name, member.member, member.channels, leaseTime],
+      );
+      const { rows } = await sql.query<{ channel: string; partition: number }>(
+        `SELECT channel, partition FROM ${schema}.positions WHERE subscription = $1`,
+        [name],
+      );
+      const there = new Set(rows.map(sourceName));
+      const missing = sources.filter((source) => !there.has(sourceName(source)));
+      if (missing.length > 0) {
+        const starts = await this.starts(sql, how.from, missing);
+        await sql.query(
+          `INSERT INTO ${schema}.positions (subscription, channel, partition, xid, position)
+           SELECT $1, s.channel, s.partition, s.xid::xid8, s.position
+           FROM unnest($2::text[], $3::smallint[], $4::text[], $5::bigint[]) AS s(channel, partition, xid, position)`,
+          [
+            name,
+            missing.map(({ channel }) => channel),
+            missing.map(({ partition }) => partition),
+            starts.map(({ xid }) => String(xid)),
+            starts.map(({ position }) => position),
+          ],
+        );
+      }
+      await sql.query('SELECT pg_notify($1, $2)', [this.notified, membersWake(name)]);
+    });
+  }
+
+  /** Where each source begins that no position is kept of. */
+  async starts(sql: Sql, from: StartPosition, sources: readonly Source[]): Promise<LogPosition[]> {
+    if (from === 'earliest') return sources.map(() => EARLIEST);
+    if (typeof from === 'object' && 'positions' in from)
+      return sources.map((source) => {
+        const match = POSITION.exec(from.positions[sourceName(source)] ?? '');
+        return match === null ? EARLIEST : { xid: Number(match[1]), position: Number(match[2]) };
+      });
+    const end = await this.reader.end(sql);
+    if (from === 'first-subscription') return sources.map(() => end);
+    const found = await this.reader.since(sql, sources, from.time);
+    return sources.map((source) => found.get(source) ?? end);
+  }
+
+  /** The member is gone and has nothing any more; with the last one goes what was not durable. */
+  async leave({ subscription, member, perProcess }: Member, durable: boolean): Promise<void> {
+    const { schema } = this;
+    await this.database().transaction(async (sql) => {
+      await sql.query(`SELECT 1 FROM ${schema}.subscriptions WHERE name = $1 FOR UPDATE`, [subscription]);
+      await sql.query(`DELETE FROM ${schema}.members WHERE subscription = $1 AND member = $2`, [subscription, member]);
+      await sql.query(
+        `UPDATE ${schema}.positions SET owner = NULL, expires_at = NULL WHERE subscription = $1 AND owner = $2`,
+        [subscription, member],
+      );
+      if (perProcess)
+        await sql.query(`DELETE FROM ${schema}.deferred WHERE target = $1`, [ownTarget(subscription, member)]);
+      else if (!durable && (await this.forgetUnlessAlive(sql, subscription)))
+        await sql.query(`DELETE FROM ${schema}.subscriptions WHERE name = $1`, [subscription]);
+      await sql.query('SELECT pg_notify($1, $2)', [this.notified, membersWake(subscription)]);
+    });
+  }
+
+  /** @returns whether it was forgotten */
+  private async forgetUnlessAlive(sql: Sql, name: string): Promise<boolean> {
+    const { schema } = this;
+    const { rows } = await sql.query(
+      `SELECT 1 FROM ${schema}.members WHERE subscription = $1 AND expires_at > now() LIMIT 1`,
+      [name],
+    );
+    if (rows.length > 0) return false;
+    await sql.query(`DELETE FROM ${schema}.positions WHERE subscription = $1`, [name]);
+    await sql.query(`DELETE FROM ${schema}.deferred WHERE target = $1`, [name]);
+    await sql.query(`DELETE FROM ${schema}.members WHERE subscription = $1`, [name]);
+    return true;
+  }
+}
+
+/** What waits for one process of a subscription alone. */
+export function ownTarget(subscription: string, member: string): string {
+  return `${subscription}#${member}`;
+}
+
+export const EARLIEST: LogPosition = { xid: 0, position: 0 };

@@ -1,0 +1,217 @@
+import type { Delivery, Settlement, Subscriber, Subscription } from 'nestjs-eventing';
+import { DeferredLoop } from '../deferred/deferred.loop.js';
+import { type DeferredDelivery, type DeferredHost, DeferredTracker } from '../deferred/deferred.tracker.js';
+import { type Source, sourceName } from '../log/stored.event.js';
+import { connectionError } from '../postgres.errors.js';
+import { CommitLoop, type Changes } from './commit.loop.js';
+import type { LogDelivery } from './log.delivery.js';
+import { ReadLoop } from './read.loop.js';
+import { type SourceState, SourceTracker, type TrackerHost } from './source.tracker.js';
+import type { SubscriptionParts } from './subscription.parts.js';
+
+/** Where states go. */
+export interface StateSink {
+  /** False where positions are in memory alone. */
+  readonly commits: boolean;
+  /** @returns the sources that belong to another by now */
+  write(changes: Changes): Promise<readonly SourceTracker[]>;
+  lost(trackers: readonly SourceTracker[]): void;
+}
+
+/** The sources that a subscription has in this process, from reading to settling. */
+export class TrackedSources implements TrackerHost, DeferredHost {
+  readonly window: number;
+  readonly commits: boolean;
+  readonly commitLoop: CommitLoop;
+  private readonly trackers = new Map<string, SourceTracker>();
+  private readonly deferred = new Map<string, DeferredTracker>();
+  private readonly readLoop: ReadLoop;
+  private readonly deferredLoop: DeferredLoop;
+  private isPaused = false;
+
+  constructor(
+    private readonly parts: SubscriptionParts,
+    subscription: Subscription,
+    private readonly subscriber: Subscriber,
+    /** Under which its deferred messages are kept. */
+    private readonly target: string,
+    sink: StateSink,
+  ) {
+    this.window = Math.max(1, subscription.window);
+    this.commits = sink.commits;
+    const { options, context, reader, database, deferred } = parts;
+    const failed = (what: string) => (error: unknown) =>
+      context.logger.warn(`${what} of ${target} fails, and is tried again: ${connectionError(error).message}`);
+    this.commitLoop = new CommitLoop({
+      interval: options.commitInterval,
+      clock: context.clock,
+      trackers: () => (sink.commits ? this.trackers.values() : []),
+      deferred: () => this.deferred.values(),
+      write: (changes) => sink.write(changes),
+      lost: (trackers) => sink.lost(trackers),
+      failed: failed('Writing down the position'),
+    });
+    this.readLoop = new ReadLoop({
+      pollInterval: options.pollInterval,
+      readBytes: options.readBytes,
+      trackers: () => this.trackers.values(),
+      read: (wanted) => reader.read(database(), wanted),
+      failed: failed('Reading'),
+    });
+    this.deferredLoop = new DeferredLoop({
+      pollInterval: options.pollInterval,
+      trackers: () => this.deferred.values(),
+      take: (takes) => deferred.take(target, takes),
+      giveBack: (numbers) => deferred.giveBack(numbers),
+      failed: failed('Reading what was deferred'),
+    });
+  }
+
+  start(): void {
+    this.readLoop.start();
+    this.deferredLoop.start();
+  }
+
+  get paused(): boolean {
+    return this.isPaused;
+  }
+
+  get all(): SourceTracker[] {
+    return [...this.trackers.values()];
+  }
+
+  /** Of these sources. */
+  deferredOf(trackers: readonly SourceTracker[]): DeferredTracker[] {
+    return trackers.map(({ name }) => this.deferred.get(name)).filter((tracker) => tracker !== undefined);
+  }
+
+  of(source: Source): SourceTracker | undefined {
+    return this.trackers.get(sourceName(source));
+  }
+
+  add(source: Source, generation: number, start: SourceState): void {
+    const tracker = new SourceTracker(source, generation, this, start);
+    this.trackers.set(tracker.name, tracker);
+    this.deferred.set(tracker.name, new DeferredTracker(source, this));
+    this.readLoop.wake();
+    this.deferredLoop.wake();
+  }
+
+  /** No more deliveries of these; settlements still count. @returns their names, those of what was deferred too */
+  hold(trackers: readonly SourceTracker[]): string[] {
+    const held = [...trackers, ...this.deferredOf(trackers)];
+    for (const tracker of held) tracker.hold();
+    return held.map(({ name }) => name);
+  }
+
+  /** They are another's: settlements have no effect any more. @returns the numbers of deferred messages that were in hand */
+  drop(trackers: readonly SourceTracker[]): number[] {
+    const numbers = this.deferredOf(trackers).flatMap((tracker) => tracker.close());
+    for (const tracker of trackers) {
+      tracker.close();
+      // It may have been gained again meanwhile.
+      if (this.trackers.get(tracker.name) !== tracker) continue;
+      this.trackers.delete(tracker.name);
+      this.deferred.delete(tracker.name);
+    }
+    return numbers;
+  }
+
+  pause(): void {
+    this.isPaused = true;
+  }
+
+  resume(): void {
+    this.isPaused = false;
+    for (const tracker of this.trackers.values()) tracker.feed();
+    for (const tracker of this.deferred.values()) tracker.feed();
+  }
+
+  /** What is stored in these sources beyond what is settled. */
+  async lag(): Promise<number> {
+    const { reader, database } = this.parts;
+    const trackers = this.all;
+    if (trackers.length === 0) return 0;
+    const from = trackers.map((tracker) => ({ ...tracker.source, ...tracker.position }));
+    const settled = trackers.reduce((sum, tracker) => sum + tracker.donePositions().length, 0);
+    try {
+      return Math.max(0, (await reader.count(database(), from)) - settled);
+    } catch (error) {
+      throw connectionError(error);
+    }
+  }
+
+  /** Something was stored, or may have been. */
+  look(what: 'log' | 'deferred'): void {
+    if (what === 'deferred') {
+      this.deferredLoop.wake();
+      return;
+    }
+    for (const tracker of this.trackers.values()) tracker.look();
+    this.readLoop.wake();
+  }
+
+  async close(): Promise<void> {
+    this.commitLoop.stop();
+    this.drop(this.all);
+    await Promise.all([this.readLoop.stop(), this.deferredLoop.stop()]);
+  }
+
+  // what sources ask for
+
+  deliver(delivery: Delivery): void {
+    this.subscriber.deliver(delivery);
+  }
+
+  changed(): void {
+    this.commitLoop.changed();
+  }
+
+  commitNow(tracker: SourceTracker): Promise<boolean> {
+    return this.commitLoop.commitNow(tracker);
+  }
+
+  hungry(): void {
+    this.readLoop.wake();
+  }
+
+  deferredHungry(): void {
+    this.deferredLoop.wake();
+  }
+
+  async move(delivery: LogDelivery, settlement: Settlement): Promise<void> {
+    const { deadLetters, deferred, context } = this.parts;
+    if (settlement.kind === 'reject') {
+      await deadLetters.append(settlement.letter);
+    } else if (settlement.kind === 'defer') {
+      const { key, headers, body, time, position: origin } = delivery;
+      const { attempt, notBefore } = settlement;
+      const source = { channel: delivery.channel, partition: partitionOf(delivery) };
+      await deferred.add(
+        this.target,
+        source,
+        { attempt, origin, time, key, headers, body },
+        waitUntil(notBefore, context.clock.now()),
+      );
+      this.deferredLoop.wake();
+    }
+  }
+
+  async moveDeferred(delivery: DeferredDelivery, settlement: Settlement): Promise<void> {
+    const { deadLetters, deferred, context } = this.parts;
+    if (settlement.kind === 'reject') await deadLetters.append(settlement.letter);
+    else if (settlement.kind === 'defer') {
+      const { attempt, notBefore } = settlement;
+      await deferred.again(delivery.message.number, attempt, waitUntil(notBefore, context.clock.now()));
+    }
+  }
+}
+
+function partitionOf({ source }: Delivery): number {
+  return Number(source.slice(source.lastIndexOf('/') + 1));
+}
+
+/** Our clock and the database's may differ: what counts is how long from now. */
+function waitUntil(notBefore: number, now: number): number {
+  return Math.max(0, Math.ceil(notBefore - now) + 1);
+}

@@ -1,0 +1,5 @@
+import type { Outbox } from 'nestjs-eventing/postgres';
+
+export async function mend(outbox: Outbox): Promise<void> {
+  // the snippet
+}

@@ -1,0 +1,11 @@
+import assert from 'node:assert/strict';
+
+// Options are checked at once, nothing is connected to.
+process.env.DATABASE_URL = 'postgres://localhost/shop';
+
+// the snippet
+
+assert.equal(typeof AppModule, 'function');
+assert.throws(() => new Outbox({ database: serverDatabase({ connectionString: 'shop' }) }), {
+  code: 'EVT_INVALID_OPTIONS',
+});
