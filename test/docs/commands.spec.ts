@@ -77,7 +77,8 @@ it('what the first ten minutes install is what a Nest application lacks', () => 
   // Whoever needs the bridge to @nestjs/microservices has that already.
   const brings = /^(?:@nestjs\/(?:common|core|microservices)|@opentelemetry\/api|reflect-metadata|rxjs)$/;
   const lacks = Object.keys(manifest.peerDependencies).filter((name) => !brings.test(name));
-  expect(installed.sort()).toEqual([manifest.name, ...lacks].sort());
+  // umzug goes with either PostgreSQL.
+  expect([...new Set(installed)].sort()).toEqual([manifest.name, ...lacks].sort());
 });
 
 it('a command that is not there would be seen', () => {

@@ -19,7 +19,7 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
   {
     name: 'no commit at revocation',
     file: `${ROOM}/group.subscription`,
-    instead: 'await this.commits.flush(trackers, FLUSH_TIMEOUT);',
+    instead: 'await this.positions.flush(trackers, FLUSH_TIMEOUT);',
     put: '',
     caughtBy: GOOD_ORDER,
     shows: 'repeated:',
@@ -27,7 +27,7 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
   {
     name: 'no commit at the stop',
     file: `${ROOM}/group.subscription`,
-    instead: 'await settledWithin(this.commits.flush(trackers, STOP_TIMEOUT), STOP_TIMEOUT);',
+    instead: 'await settledWithin(this.positions.flush(trackers, STOP_TIMEOUT), STOP_TIMEOUT);',
     put: '',
     caughtBy: GOOD_ORDER,
     shows: 'repeated:',
