@@ -122,6 +122,7 @@ export class GroupSubscription implements SubscriptionHandle, MemberListener {
   }
 
   async gained(sources: readonly TopicPartition[]): Promise<void> {
+    if (this.stopped !== undefined) return;
     const gaining = (this.gaining = { valid: true });
     // A process that had them and does not know better can change their positions no more from here on.
     await this.transactions?.take(sources);
@@ -136,6 +137,8 @@ export class GroupSubscription implements SubscriptionHandle, MemberListener {
     }
     const missing = await this.begin(sources.filter((source) => !positions.has(sourceName(source))));
     for (const position of missing) positions.set(sourceName(position), position);
+    // Others may have them by now, and no transactional id holds back a position that is written by itself.
+    if (!gaining.valid || this.stopped !== undefined) return;
     // On record before anybody relies on it: a crash from here on must not lose what is published from here on.
     if (missing.length > 0) await this.commit(missing);
     if (!gaining.valid || this.stopped !== undefined) return;

@@ -116,7 +116,7 @@ export class TransactionLane {
       for (const resolve of waiters) resolve(false);
       return;
     }
-    this.records.push(...tracker.takeOutputs());
+    for (const record of tracker.takeOutputs()) this.records.push(record);
     const { records } = this;
     const position = tracker.position();
     try {

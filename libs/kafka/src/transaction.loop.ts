@@ -21,7 +21,7 @@ export class TransactionLoop implements PositionLoop {
     await Promise.all(
       sources.map(async (source) => {
         this.drop([source]);
-        const transactor = this.transactor(`${this.options.group}.${source.topic}-${source.partition}`);
+        const transactor = this.transactor(`${this.options.group}:${source.topic}-${source.partition}`);
         const lane = new TransactionLane(source, transactor, this.options);
         this.lanes.set(sourceName(source), lane);
         await transactor.begin();

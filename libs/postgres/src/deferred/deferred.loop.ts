@@ -68,15 +68,21 @@ export class DeferredLoop {
       most: Math.min(tracker.wanted, MOST_OF_EACH),
       suspects: tracker.wantsSuspects,
     }));
-    const { messages, nextDue } = await this.options.take(takes);
-    let more = false;
-    for (let index = 0; index < trackers.length; index++) {
-      const [tracker, taken, take] = [trackers[index], messages[index] ?? [], takes[index]];
-      if (tracker === undefined || take === undefined) continue;
-      if (tracker.isClosed && taken.length > 0) await this.options.giveBack(taken.map(({ number }) => number));
-      else if (tracker.take(taken, take)) more = true;
+    try {
+      const { messages, nextDue } = await this.options.take(takes);
+      let more = false;
+      const late: number[] = [];
+      for (let index = 0; index < trackers.length; index++) {
+        const [tracker, taken, take] = [trackers[index], messages[index] ?? [], takes[index]];
+        if (tracker === undefined || take === undefined) continue;
+        if (tracker.isClosed) late.push(...taken.map(({ number }) => number));
+        else if (tracker.take(taken, take)) more = true;
+      }
+      if (late.length > 0) await this.options.giveBack(late);
+      return more ? 0 : Math.max(1, Math.min(pollInterval, nextDue ?? pollInterval));
+    } catch (error) {
+      for (const tracker of trackers) tracker.unsure();
+      throw error;
     }
-    if (more) return 0;
-    return Math.max(1, Math.min(pollInterval, nextDue ?? pollInterval));
   }
 }

@@ -50,6 +50,11 @@ export class DeferredTracker {
     return this.mayHaveSuspects;
   }
 
+  /** What was asked for may have been taken, and the answer is lost: it is looked for as if a predecessor had it. */
+  unsure(): void {
+    this.mayHaveSuspects = true;
+  }
+
   /** @returns whether there may be more */
   take(messages: readonly DeferredMessage[], asked: { readonly most: number; readonly suspects: boolean }): boolean {
     if (asked.suspects && messages.length === 0) this.mayHaveSuspects = false;

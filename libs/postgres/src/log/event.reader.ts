@@ -102,6 +102,14 @@ export class EventReader {
     return { xid: Number(rows[0]?.next), position: 0 };
   }
 
+  /** Before everything that a transaction under way may have stored. */
+  async oldestOpen(sql: Sql): Promise<LogPosition> {
+    const { rows } = await sql.query<{ oldest: string }>(
+      'SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS oldest',
+    );
+    return { xid: Number(rows[0]?.oldest), position: 0 };
+  }
+
   /** The first event of each that was stored at this time (milliseconds since 1970) or later; none where there is no such. */
   async since(sql: Sql, sources: readonly Source[], time: number): Promise<Map<Source, LogPosition>> {
     const { rows } = await sql.query<{ source: string | number; xid: string; position: string | number }>(

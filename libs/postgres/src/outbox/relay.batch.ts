@@ -34,6 +34,8 @@ const TROUBLE = new Set([
   'EVT_AUTHENTICATION',
   'EVT_NOT_RUNNING',
   'EVT_START_TIMEOUT',
+  'EVT_DISK_FULL',
+  'EVT_READ_ONLY',
 ]);
 
 /**

@@ -17,6 +17,7 @@ export interface LeaseOptions {
  * it. Everything that is done under it names its token.
  */
 export class RelayLease {
+  /** When it was asked for, which is before it was given. */
   #renewedAt: number;
   #lost = false;
 
@@ -25,16 +26,18 @@ export class RelayLease {
     private readonly statements: OutboxStatements,
     private readonly options: LeaseOptions,
     private readonly token: string,
+    askedAt: number,
   ) {
-    this.#renewedAt = options.clock.now();
+    this.#renewedAt = askedAt;
   }
 
   /** `undefined` where another process has it. */
   static async acquire(sql: Sql, statements: OutboxStatements, options: LeaseOptions): Promise<RelayLease | undefined> {
     const { service, provider, holder, lease } = options;
+    const askedAt = options.clock.now();
     const { rows } = await sql.query<{ token: string }>(statements.acquire, [service, provider, holder, lease]);
     const [row] = rows;
-    return row === undefined ? undefined : new RelayLease(sql, statements, options, row.token);
+    return row === undefined ? undefined : new RelayLease(sql, statements, options, row.token, askedAt);
   }
 
   get lost(): boolean {
@@ -44,9 +47,10 @@ export class RelayLease {
   /** Runs a statement that begins with the four values of the lease and renews it. No row: it is lost, and nothing was done. */
   async run(text: string, ...values: readonly unknown[]): Promise<void> {
     const { service, provider, lease, clock } = this.options;
+    const askedAt = clock.now();
     const { rows } = await this.sql.query(text, [service, provider, this.token, lease, ...values]);
     if (rows.length === 0) this.#lost = true;
-    else this.#renewedAt = clock.now();
+    else this.#renewedAt = askedAt;
   }
 
   /** Runs a query that begins with three values of the lease, and renews nothing. No row: it is lost. */

@@ -42,12 +42,12 @@ export class EventWriter {
       INSERT INTO ${schema}.events (${columns})
       SELECT ${row} FROM ${messages}) AS m(${given}) WHERE EXISTS (SELECT 1 FROM fresh)
     ) SELECT pg_notify($3, payload) FROM unnest($4::text::text[]) AS payload`;
-    // A subscription that each process has for itself gets it in all of them.
+    // A subscription that each process has for itself gets it in all of them, those included that could not be heard of for a while.
     this.intoDeferred = `WITH ${fresh}, stored AS (
       INSERT INTO ${schema}.deferred (target, due_at, attempt, ${columns})
       SELECT coalesce(own.subscription || '#' || own.member, m.target), now(), 1, ${row}
       FROM ${messages}, unnest($14::text::text[])) AS m(${given}, target)
-      LEFT JOIN ${schema}.members own ON own.subscription = m.target AND own.per_process AND own.expires_at > now()
+      LEFT JOIN ${schema}.members own ON own.subscription = m.target AND own.per_process AND own.expires_at > now() - interval '10 minutes'
       WHERE EXISTS (SELECT 1 FROM fresh)
     ) SELECT pg_notify($3, payload) FROM unnest($4::text::text[]) AS payload`;
   }

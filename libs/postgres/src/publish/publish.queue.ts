@@ -117,7 +117,8 @@ export class PublishQueue {
   }
 
   private refuse(batch: Batch, error: unknown): void {
-    if (batch.messages.length > 1) {
+    // One that may be stored keeps its number: in pieces, with numbers of their own, it might be stored again.
+    if (batch.messages.length > 1 && !batch.mayBeStored) {
       this.line.divide(batch);
       return;
     }

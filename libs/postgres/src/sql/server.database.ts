@@ -37,7 +37,7 @@ export class ServerDatabase implements Database {
   }
 
   transaction<T>(work: (sql: Sql) => Promise<T>): Promise<T> {
-    return this.withClient(async (client) => {
+    return this.withClient(async (client, spoil) => {
       await client.query('BEGIN');
       try {
         const result = await work({ query: (text, values = []) => this.run(client, text, values) });
@@ -45,8 +45,8 @@ export class ServerDatabase implements Database {
         if (command !== 'COMMIT') throw rolledBack();
         return result;
       } catch (error) {
-        // Where this fails too the connection is broken, and the first error says more.
-        if (!isLostConnection(error)) await client.query('ROLLBACK').catch(() => undefined);
+        // Where this fails too nobody may have the connection again, with a transaction open. The first error says more.
+        if (!isLostConnection(error)) await client.query('ROLLBACK').catch(spoil);
         throw error;
       }
     });
@@ -72,7 +72,7 @@ export class ServerDatabase implements Database {
     return { rows: rows as R[], affected: rowCount ?? 0 };
   }
 
-  private async withClient<T>(work: (client: PoolClient) => Promise<T>): Promise<T> {
+  private async withClient<T>(work: (client: PoolClient, spoil: () => void) => Promise<T>): Promise<T> {
     const client = await this.pool.connect().catch((error: unknown) => {
       throw new NotConnectedError(error);
     });
@@ -80,7 +80,7 @@ export class ServerDatabase implements Database {
     const onError = (): void => void (broken = true);
     client.on('error', onError);
     try {
-      return await work(client);
+      return await work(client, onError);
     } catch (error) {
       broken ||= isLostConnection(error);
       throw error;

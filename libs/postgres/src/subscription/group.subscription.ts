@@ -108,8 +108,10 @@ export class GroupSubscription implements SubscriptionHandle, StateSink {
   }
 
   lost(trackers: readonly SourceTracker[]): void {
-    const names = this.sources.hold(trackers);
-    this.sources.drop(trackers);
+    // A late answer may be about a source that was gained anew meanwhile.
+    const present = trackers.filter((tracker) => this.sources.of(tracker.source) === tracker);
+    const names = this.sources.hold(present);
+    this.sources.drop(present);
     if (names.length > 0) void this.subscriber.revoked(names).catch(() => undefined);
     // Perhaps there are others to be had.
     this.alarm.wake();
@@ -167,7 +169,11 @@ export class GroupSubscription implements SubscriptionHandle, StateSink {
 
   /** What a lease that had ended, or a release that failed, left behind under our name is nobody's. */
   private async withoutUntracked(shares: Shares): Promise<Shares> {
-    const untracked = shares.mine.filter((source) => this.sources.of(source) === undefined);
+    // Those on their way out are released when what was deferred is given back.
+    const leaving = new Set([...this.leaving].map(({ name }) => name));
+    const untracked = shares.mine.filter(
+      (source) => this.sources.of(source) === undefined && !leaving.has(sourceName(source)),
+    );
     if (untracked.length === 0) return shares;
     await this.parts.leases.release(this.member, untracked);
     const names = new Set(untracked.map(sourceName));

@@ -89,10 +89,17 @@ export class SubscriptionTable {
         const match = POSITION.exec(from.positions[sourceName(source)] ?? '');
         return match === null ? EARLIEST : { xid: Number(match[1]), position: Number(match[2]) };
       });
-    const end = await this.reader.end(sql);
-    if (from === 'first-subscription') return sources.map(() => end);
+    if (from === 'first-subscription') {
+      const end = await this.reader.end(sql);
+      return sources.map(() => end);
+    }
+    // A transaction that is open may have stored something at this time or later: nothing from it on is passed over.
+    const open = await this.reader.oldestOpen(sql);
     const found = await this.reader.since(sql, sources, from.time);
-    return sources.map((source) => found.get(source) ?? end);
+    return sources.map((source) => {
+      const first = found.get(source);
+      return first !== undefined && first.xid < open.xid ? first : open;
+    });
   }
 
   /** The member is gone and has nothing any more; with the last one goes what was not durable. */

@@ -82,7 +82,10 @@ export class TrackedSources implements TrackerHost, DeferredHost {
 
   /** Of these sources. */
   deferredOf(trackers: readonly SourceTracker[]): DeferredTracker[] {
-    return trackers.map(({ name }) => this.deferred.get(name)).filter((tracker) => tracker !== undefined);
+    return trackers
+      .filter((tracker) => this.trackers.get(tracker.name) === tracker)
+      .map(({ name }) => this.deferred.get(name))
+      .filter((tracker) => tracker !== undefined);
   }
 
   of(source: Source): SourceTracker | undefined {
