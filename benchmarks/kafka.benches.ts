@@ -23,6 +23,7 @@ export function kafkaBenches(brokers: string): readonly KafkaBench[] {
       metrics: [
         rate({ text: '≥ 0.9 ×', met: (ratio) => ratio >= 0.9 }),
         cpu({ text: '≤ 1.15 ×', met: (ratio) => ratio <= 1.15 }),
+        memory(),
       ],
     },
     {
@@ -36,6 +37,7 @@ export function kafkaBenches(brokers: string): readonly KafkaBench[] {
       metrics: [
         rate({ text: '≥ 0.9 ×', met: (ratio) => ratio >= 0.9 }),
         cpu({ text: '≤ 1.15 ×', met: (ratio) => ratio <= 1.15 }),
+        memory(),
       ],
     },
     {
