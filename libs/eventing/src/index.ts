@@ -59,7 +59,7 @@ export { type ContextScope, EventingContext } from './envelope/eventing.context.
 export { type BodyOf, EventManager, type SendOptions } from './send/event.manager.js';
 export { type BackgroundPublisher, EventPublisher } from './send/event.publisher.js';
 export type { UnitOfWork } from './send/unit-of-work.js';
-export type { Inbox, InboxEntry, InboxOutcome, StagedMessage } from './receive/inbox.js';
+export type { Inbox, InboxBatchOutcome, InboxEntry, InboxOutcome, StagedMessage } from './receive/inbox.js';
 
 export type { BodySerializer } from './wire/body.serializer.js';
 export { cloudEvents } from './wire/cloudevents.wire-format.js';
@@ -75,6 +75,7 @@ export * from './memory/index.js';
 // For those who write a provider.
 export { Alarm, backoff, settledWithin } from './provider/backoff.js';
 export { type NumberLimits, optionFaults } from './provider/option.faults.js';
+export { type OpenMessage, PublishCall } from './provider/publish.call.js';
 export {
   DEAD_LETTER_HEADER,
   decodeDeadLetter,
@@ -91,6 +92,13 @@ export {
 export type { StoppedAt } from './receive/listener.stop.js';
 export type { ExceptionRetry, RetryOptions } from './receive/retry.policy.js';
 export type { DeadLetter, DeadLetterReason } from './dead-letters/dead-letter.js';
+export type {
+  DeadLetterSequences,
+  LetterRelease,
+  ReleasedLetter,
+  ReleaseOutcome,
+  SequenceKey,
+} from './dead-letters/dead-letter.sequences.js';
 export type { DeadLetterEdit } from './dead-letters/dead-letter.edit.js';
 export { DEAD_LETTER_REASONS, type DeadLetterFilter } from './dead-letters/dead-letter.filter.js';
 export type { DeadLetterGroup, DeadLetterGroups } from './dead-letters/dead-letter.groups.js';
@@ -105,6 +113,24 @@ export {
   type RedriveOptions,
   type RedriveReport,
 } from './dead-letters/dead-letters.js';
+
+export {
+  EventLog,
+  type EventLogHome,
+  type HandledEntry,
+  type HandledFilter,
+  type HandledOutcome,
+  type LogError,
+  type LogFilter,
+  type LogPage,
+  type LogPaging,
+  type ResendFilter,
+  type ResendOptions,
+  type ResendReport,
+  type SentEntry,
+  type SentFilter,
+  type SentOutcome,
+} from './event-log/event-log.js';
 
 export { type Clock, systemClock, type Timer } from './clock.js';
 export {

@@ -80,6 +80,8 @@ export class ScriptedProvider implements EventProvider {
   onSubscribe: (subscription: Subscription) => Promise<void> = () => Promise.resolve();
   onAppend: () => Promise<void> = () => Promise.resolve();
   onLag: () => Promise<number> = () => Promise.resolve(0);
+  onLeave: () => Promise<void> = () => Promise.resolve();
+  onStop: () => Promise<void> = () => Promise.resolve();
 
   constructor(abilities: Partial<Abilities> = {}) {
     this.abilities = { ...ABLE, ...abilities };
@@ -127,12 +129,16 @@ export class ScriptedProvider implements EventProvider {
       pause: () => void this.journal.push(`pause ${subscription.name}`),
       resume: () => void this.journal.push(`resume ${subscription.name}`),
       lag: () => this.onLag(),
-      stop: async () => void this.journal.push(`leave ${subscription.name}`),
+      stop: () => {
+        this.journal.push(`leave ${subscription.name}`);
+        return this.onLeave();
+      },
     };
   }
 
-  async stop(): Promise<void> {
+  stop(): Promise<void> {
     this.journal.push('stop');
+    return this.onStop();
   }
 
   /** Delivers to the only subscription there is, or to the one named. */

@@ -12,6 +12,15 @@ export type { ChaosOptions } from './chaos/chaos.options.js';
 
 export { VirtualClock } from './virtual.clock.js';
 
+export { History } from './history/history.js';
+export type { ChannelExpectation, HistoryExpectations, ListenerExpectation } from './history/history.expectations.js';
+export { type HistoryVerdict, judgeHistory } from './history/history.judge.js';
+export { readHistory, readRecords } from './history/history.reader.js';
+export * from './history/history.record.js';
+export { HistoryWriter, type Unstamped } from './history/history.writer.js';
+export type { FaultReach } from './history/fault.reach.js';
+export type { Property, Violation } from './history/violation.js';
+
 export {
   conformance,
   conformanceCases,

@@ -18,17 +18,16 @@ export function deadLetterOf(given: {
   readonly attempts: number;
   readonly firstFailedAt: number;
   readonly now: number;
+  /** The id of the letter that was released. @default made of the message's place */
+  readonly id?: string | undefined;
+  /** Later events of its key are to wait behind it. @default false */
+  readonly sequenced?: boolean;
 }): DeadLetter {
   const { delivery, message, failure } = given;
   // Whoever threw it may have put anything into its fields.
   const thrown: { readonly name: unknown; readonly message: unknown; readonly stack?: unknown } = failure.error;
   return {
-    id: createHash('sha256')
-      .update([given.service, given.listener, delivery.channel, delivery.position].join('\n'))
-      .digest('base64url')
-      .slice(0, 22)
-      // On a command line it would be taken for a flag.
-      .replace(/^-/, '_'),
+    id: given.id ?? placeId(given.service, given.listener, delivery),
     service: given.service,
     listener: given.listener,
     channel: delivery.channel,
@@ -37,8 +36,12 @@ export function deadLetterOf(given: {
       name: String(thrown.name).slice(0, 200),
       ...(failure.error instanceof EventingError ? { code: failure.error.code } : {}),
       message: String(thrown.message).slice(0, MAX_MESSAGE),
-      ...(typeof thrown.stack === 'string' ? { stack: thrown.stack.slice(0, MAX_STACK) } : {}),
+      // Where it was decided that it waits is the same for all of them.
+      ...(typeof thrown.stack === 'string' && failure.reason !== 'waiting'
+        ? { stack: thrown.stack.slice(0, MAX_STACK) }
+        : {}),
     },
+    ...(given.sequenced === true ? { sequence: 'first' as const } : {}),
     attempts: given.attempts,
     firstFailedAt: given.firstFailedAt,
     deadAt: given.now,
@@ -53,4 +56,16 @@ export function deadLetterOf(given: {
       position: delivery.position,
     },
   };
+}
+
+/** The same each time that the message is delivered. */
+function placeId(service: string, listener: string, { channel, position }: Delivery): string {
+  return (
+    createHash('sha256')
+      .update([service, listener, channel, position].join('\n'))
+      .digest('base64url')
+      .slice(0, 22)
+      // On a command line it would be taken for a flag.
+      .replace(/^-/, '_')
+  );
 }

@@ -30,6 +30,7 @@ const REASONS: Readonly<Record<DeadLetterReason, true>> = {
   expired: true,
   'too-large': true,
   crashed: true,
+  waiting: true,
 };
 
 /** Every reason there is, for tools. */

@@ -94,15 +94,17 @@ export class DeadLetterScanner {
       const found = page.find((letter) => letter.id === id);
       if (found !== undefined) return found;
     }
-    throw new EventingError(
-      'EVT_DEAD_LETTER_UNKNOWN',
-      `There is no dead letter "${id.slice(0, 100)}": it was redriven or removed.`,
-    );
+    throw unknownLetter(id);
   }
 
   #providers({ provider }: DeadLetterFilter): readonly string[] {
     return provider === undefined ? [...this.hosts.keys()] : [provider];
   }
+}
+
+export function unknownLetter(id: string): EventingError {
+  const text = `There is no dead letter "${id.slice(0, 100)}": it was redriven or removed.`;
+  return new EventingError('EVT_DEAD_LETTER_UNKNOWN', text);
 }
 
 function placeOf(provider: string | undefined): Place | undefined {

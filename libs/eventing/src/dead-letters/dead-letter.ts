@@ -15,7 +15,9 @@ export type DeadLetterReason =
   | 'expired'
   | 'too-large'
   /** The process died at each attempt. */
-  | 'crashed';
+  | 'crashed'
+  /** An event of its key that came before is a dead letter, and its listener has `deadLetters: 'sequenced'`. It was not tried. */
+  | 'waiting';
 
 /** A message that one subscription could not handle, as it was received, with what is known about the failure. */
 export interface DeadLetter {
@@ -33,6 +35,12 @@ export interface DeadLetter {
     /** At most 4 KiB. */
     readonly stack?: string;
   };
+  /**
+   * Its place in the row of its key, of listeners with `deadLetters: 'sequenced'`; told by the store at each look. `first`: a redrive of it
+   * goes. `released`: it was sent again, and has not been handled yet. `waiting`: others come first. What is stored with any of them is put
+   * in a row.
+   */
+  readonly sequence?: 'first' | 'released' | 'waiting';
   /** How often the listener was called. */
   readonly attempts: number;
   /** Times in milliseconds since 1970: first failure, and when it was given up. */

@@ -1,6 +1,5 @@
 import type { Clock } from '../clock.js';
 import { EventingError } from '../errors/eventing.error.js';
-import type { OutgoingMessage, PublishFailure } from '../provider/event-provider.js';
 import type { ProviderHost } from '../provider/provider.host.js';
 import type { EventRegistry } from '../registry/event.registry.js';
 import { type DeadLetterEdit, editedMessage } from './dead-letter.edit.js';
@@ -8,7 +7,9 @@ import type { DeadLetterFilter } from './dead-letter.filter.js';
 import { type DeadLetterGroups, DeadLetterTally } from './dead-letter.groups.js';
 import type { DeadLetter } from './dead-letter.js';
 import { DeadLetterMessage } from './dead-letter.message.js';
+import { messageOf } from './dead-letter.release.js';
 import { type DeadLetterList, DeadLetterScanner, type FoundDeadLetter } from './dead-letter.scanner.js';
+import { byProvider, DeadLetterSender } from './dead-letter.sender.js';
 import { type DeadLetterView, viewOf } from './dead-letter.view.js';
 
 export interface DeadLetterScan {
@@ -58,6 +59,8 @@ export interface DeadLettersOptions {
   readonly clock: Clock;
   /** The subscriptions of this process. Finding them makes their events known. */
   readonly listeners: () => readonly string[];
+  /** Of those, the ones that keep nothing while no process runs them, and that do not run here. @default none */
+  readonly absent?: () => readonly string[];
 }
 
 const MOST_FAILURES = 100;
@@ -70,9 +73,11 @@ const AT_A_TIME = 1000;
  */
 export class DeadLetters {
   readonly #scanner: DeadLetterScanner;
+  readonly #sender: DeadLetterSender;
 
   constructor(private readonly options: DeadLettersOptions) {
     this.#scanner = new DeadLetterScanner(new Map(options.hosts.map((host) => [host.name, host])));
+    this.#sender = new DeadLetterSender(this.#scanner);
   }
 
   /**
@@ -112,22 +117,25 @@ export class DeadLetters {
   /**
    * Sends a letter again, bytes and headers as they were, to the one subscription that could not handle it, and takes it out
    * of the store. A crash in between sends the same event, with the same id, twice; it is never lost. Its place in the order of its
-   * key is gone.
+   * key is gone. A letter in a sequence keeps its place, and stays in the store until it has been handled; then the next of its key
+   * follows. Of those only the first can be redriven.
    * @param options or the name of the provider
-   * @throws EventingError EVT_DEAD_LETTER_UNKNOWN, EVT_DEAD_LETTER_LISTENER, EVT_PUBLISH_FAILED, EVT_PUBLISH_TIMEOUT
+   * @throws EventingError EVT_DEAD_LETTER_UNKNOWN, EVT_DEAD_LETTER_LISTENER, EVT_DEAD_LETTER_ABSENT, EVT_DEAD_LETTER_SEQUENCE,
+   *   EVT_PUBLISH_FAILED, EVT_PUBLISH_TIMEOUT
    */
   async redrive(letter: DeadLetter | string, options: RedriveOptions | string = {}): Promise<DeadLetter> {
     const { provider, force = false } = typeof options === 'string' ? { provider: options } : options;
     const found = typeof letter === 'string' ? await this.#scanner.find(letter, provider) : letter;
     const host = await this.#hostOf(found, provider);
     if (!force) this.#checkListener(found);
-    await this.#move(host, found, asItWas(found), 'redriven');
+    await this.#sender.send(host, found, messageOf(found), 'redriven');
     return found;
   }
 
   /**
    * Redrives those that the filter picks and that were given up before the call: what fails again is not sent again. One that
-   * cannot be sent stays, and is told of in the report.
+   * cannot be sent stays, and is told of in the report. Of a sequence only the first is sent, if it was not before; the others follow by
+   * themselves and are not counted.
    * @throws EventingError EVT_INVALID_OPTIONS; what the provider rejects a whole batch with, and then the rest is where it was
    */
   async redriveAll(filter: DeadLetterFilter = {}, options: RedriveAllOptions = {}): Promise<RedriveReport> {
@@ -143,11 +151,12 @@ export class DeadLetters {
       const wanted: FoundDeadLetter[] = [];
       for (const letter of page) {
         const refusal = options.force === true ? undefined : this.#refusalOf(letter);
+        if (letter.sequence === 'waiting' || letter.sequence === 'released') continue;
         if (refusal !== undefined) fail(letter, refusal);
         else if (redriven + wanted.length < limit) wanted.push(letter);
-        else return { redriven: redriven + (await this.#moveAll(wanted, fail)), failed, failures, more: true };
+        else return { redriven: redriven + (await this.#sender.redrive(wanted, fail)), failed, failures, more: true };
       }
-      redriven += await this.#moveAll(wanted, fail);
+      redriven += await this.#sender.redrive(wanted, fail);
     }
     return { redriven, failed, failures, more: false };
   }
@@ -171,12 +180,17 @@ export class DeadLetters {
     const { service, clock } = this.options;
     const whole = { ...found, provider: host.name };
     const message = await editedMessage(whole, await this.#messageOf(whole), edit, { host, service, now: clock.now() });
-    await this.#move(host, found, message, 'edited');
+    if (found.sequence !== undefined && message.key !== found.message.key) throw otherKey(found);
+    await this.#sender.send(host, found, message, 'edited');
     return { id: message.id, letter: found };
   }
 
-  /** Throws away, for good, those that the filter picks and that were given up before the call. @returns how many */
-  async purge(filter: DeadLetterFilter): Promise<number> {
+  /**
+   * Throws away, for good, those that the filter picks and that were given up before the call.
+   * @param spare those that stay all the same. @default none
+   * @returns how many are gone
+   */
+  async purge(filter: DeadLetterFilter, spare: (letter: FoundDeadLetter) => boolean = () => false): Promise<number> {
     let purged = 0;
     const chosen = new Map<string, string[]>();
     const flush = async (least: number): Promise<void> => {
@@ -189,7 +203,10 @@ export class DeadLetters {
     };
     for await (const page of this.#scanner.pages(this.#untilNow(filter))) {
       for (const [provider, letters] of byProvider(page))
-        chosen.set(provider, [...(chosen.get(provider) ?? []), ...letters.map(({ id }) => id)]);
+        chosen.set(provider, [
+          ...(chosen.get(provider) ?? []),
+          ...letters.filter((letter) => !spare(letter)).map(({ id }) => id),
+        ]);
       await flush(AT_A_TIME);
     }
     await flush(1);
@@ -226,61 +243,23 @@ export class DeadLetters {
   /** Sent to a subscription that nobody has, it would lie there until the broker forgets it. */
   #refusalOf({ id, listener }: DeadLetter): EventingError | undefined {
     const known = this.options.listeners();
-    if (known.includes(listener)) return undefined;
+    if (known.includes(listener))
+      return this.options.absent?.().includes(listener) === true ? absent(id, listener) : undefined;
     const there = known.length === 0 ? 'there is none' : `there are ${known.join(', ')}`;
     const text = `Dead letter ${id} is of the listener "${listener.slice(0, 200)}", which is not known here: ${there}. Redrive it where that listener runs, force it, or purge it.`;
     return new EventingError('EVT_DEAD_LETTER_LISTENER', text);
   }
-
-  /** Stored first, removed after. */
-  async #move(host: ProviderHost, letter: DeadLetter, message: OutgoingMessage, done: string): Promise<void> {
-    const [failure] = await host.provider.publish([message]);
-    if (failure !== undefined) throw notSent(letter, failure, done);
-    await host.provider.deadLetters.remove([letter.id]);
-  }
-
-  /** @returns how many were sent */
-  async #moveAll(
-    letters: readonly FoundDeadLetter[],
-    fail: (letter: DeadLetter, error: EventingError) => void,
-  ): Promise<number> {
-    let moved = 0;
-    for (const [provider, own] of byProvider(letters)) {
-      const host = await this.#scanner.connected(provider);
-      const failures = new Map(
-        (await host.provider.publish(own.map(asItWas))).map((failure) => [failure.index, failure]),
-      );
-      for (const [index, failure] of failures) {
-        const letter = own[index];
-        if (letter !== undefined) fail(letter, notSent(letter, failure, 'redriven'));
-      }
-      const sent = own.filter((_, index) => !failures.has(index));
-      if (sent.length > 0) await host.provider.deadLetters.remove(sent.map(({ id }) => id));
-      moved += sent.length;
-    }
-    return moved;
-  }
 }
 
-function byProvider(letters: readonly FoundDeadLetter[]): Map<string, FoundDeadLetter[]> {
-  const found = new Map<string, FoundDeadLetter[]>();
-  for (const letter of letters) {
-    const own = found.get(letter.provider);
-    if (own === undefined) found.set(letter.provider, [letter]);
-    else own.push(letter);
-  }
-  return found;
+/** Nothing keeps it: it would be lost. */
+function absent(id: string, listener: string): EventingError {
+  const text = `Dead letter ${id} is of the listener "${listener}", which is not durable and does not run here: what is sent while no process runs it is lost. Redrive it where that listener runs, or force it while it runs elsewhere.`;
+  return new EventingError('EVT_DEAD_LETTER_ABSENT', text);
 }
 
-function asItWas({ id, event, channel, listener, message }: DeadLetter): OutgoingMessage {
-  const { key, headers, body, time } = message;
-  return { id: event?.id ?? id, channel, key, headers, body, time, durable: true, to: listener };
-}
-
-function notSent(letter: DeadLetter, { error, indeterminate }: PublishFailure, done: string): EventingError {
-  const code = error instanceof EventingError ? error.code : 'EVT_PUBLISH_FAILED';
-  const text = `Dead letter ${letter.id} was not ${done} to ${letter.listener}: ${error.message}`;
-  return new EventingError(code, text, { cause: error, indeterminate });
+function otherKey({ id }: DeadLetter): EventingError {
+  const text = `Dead letter ${id} was not edited: others of its key wait behind it, and with another key it would have no place among them. Leave the key as it is, or send a new event and purge the letter.`;
+  return new EventingError('EVT_DEAD_LETTER_SEQUENCE', text);
 }
 
 function countOf(name: string, value: number, most: number): number {

@@ -475,6 +475,7 @@ describe('purging', () => {
     await audit('a1');
     expect(await app.deadLetters.purge({ reason: 'failed' })).toBe(3);
     expect(keys((await app.deadLetters.list()).letters)).toEqual(['never']);
+    expect(await app.deadLetters.purge({}, ({ message }) => message.key === 'never')).toBe(0);
     expect(await app.deadLetters.purge({})).toBe(1);
   });
 

@@ -49,6 +49,11 @@ export interface ListenerOptions {
    * by the provider's transactions; with an inbox, what it writes there too. See `docs/guarantees.md`. @default 'at-least-once'
    */
   readonly guarantee?: 'at-least-once' | 'at-most-once' | 'exactly-once';
+  /**
+   * `sequenced`: while an event of a key is a dead letter, later ones of that key wait behind it and are not handled; redriving the first
+   * releases them in order. For events with a key, where dead letters are in a store that all processes share. @default 'single'
+   */
+  readonly deadLetters?: 'single' | 'sequenced';
   /** False: `EventReplays` refuses to show it the past again. @default true */
   readonly replay?: boolean;
   /** How far key order must reach. @default 'cluster' if an event has a key, else 'none' */

@@ -87,11 +87,14 @@ export const ERROR_CODES = {
   EVT_READ_ONLY: 'the database only reads',
   EVT_DISK_FULL: 'the disk of the database is full',
   EVT_FOLDER_LOCKED: 'the folder of an embedded database is open elsewhere',
+  EVT_LEASE_LOST: 'a process lost what it had for a time',
   EVT_CLIENT_MISSING: 'a library that a provider needs is not installed',
   // dead letters
   EVT_DEAD_LETTER_UNKNOWN: 'no dead letter has this id',
   EVT_DEAD_LETTER_FAILED: 'the dead-letter store did not take a letter',
   EVT_DEAD_LETTER_LISTENER: 'the listener of a dead letter is not known in this process',
+  EVT_DEAD_LETTER_ABSENT: 'the listener of a dead letter is not durable and does not run here',
+  EVT_DEAD_LETTER_SEQUENCE: 'another dead letter of its key comes first',
   EVT_DEAD_LETTER_BODY: 'the body of a dead letter cannot be read here',
   // replay
   EVT_REPLAY_REFUSED: 'a listener cannot be replayed as it was asked',

@@ -53,7 +53,7 @@ export class MemoryBroker {
       clock: this.options.clock,
       scheduler: new DeliveryScheduler(),
       idle: new IdleWatch(() => this.allQueues().every((queue) => queue.quiet)),
-      storeTogether: (messages, service) => storeTogether(messages, service, this.intake),
+      storeTogether: (messages, service, leaving) => storeTogether(messages, service, this.intake, leaving),
       deadLetters: (service) => this.storeOf(service),
     };
   }
@@ -87,6 +87,11 @@ export class MemoryBroker {
    */
   idle(): Promise<void> {
     return this.parts.idle.wait();
+  }
+
+  /** @internal As one provider sees them. */
+  deadLettersFor(service: string, reach: () => void): DeadLetterStore {
+    return this.storeOf(service).reachedBy(reach);
   }
 
   /** @internal */

@@ -51,6 +51,13 @@ export class MemoryConnection {
     return this.broker.subscribe(subscription, this.context, subscriber, this.members);
   }
 
+  /** Throws where nothing it says gets through: it is stopped, or crashed, or the broker is away. */
+  reach(): void {
+    if (this.end !== undefined) throw this.ended();
+    if (this.broker.line.up) return;
+    throw new EventingError('EVT_CONNECTION', 'the in-memory broker was disconnected: faults.disconnect()');
+  }
+
   /** Idempotent. */
   close(): void {
     this.finish('stopped');

@@ -1,18 +1,14 @@
 import type { DeadLetter } from '../dead-letters/dead-letter.js';
 import { EventingError } from '../errors/eventing.error.js';
 import type { DeadLetterPage, DeadLetterQuery, DeadLetterStore } from '../provider/event-provider.js';
-
-interface Entry {
-  /** In order of arrival; what a cursor names, so that a page after a removal misses nothing. */
-  readonly number: number;
-  readonly letter: DeadLetter;
-}
+import { type LetterEntry, MemorySequences, rowOf } from './memory.sequences.js';
 
 /** The dead letters of one service. They live as long as the broker. */
 export class MemoryDeadLetters implements DeadLetterStore {
-  private entries: Entry[] = [];
-  private readonly ids = new Set<string>();
+  private entries: LetterEntry[] = [];
+  private readonly byId = new Map<string, LetterEntry>();
   private nextNumber = 1;
+  private readonly rows: MemorySequences;
 
   /**
    * @param capacity letters that it takes
@@ -22,12 +18,29 @@ export class MemoryDeadLetters implements DeadLetterStore {
     private readonly service: string,
     private readonly capacity: number,
     private readonly check: () => void,
-  ) {}
+  ) {
+    this.rows = new MemorySequences({
+      check,
+      find: (id) => this.byId.get(id),
+      store: (letter) => this.store(letter),
+      take: (id) => this.take([id]),
+    });
+  }
+
+  /** The same store for one provider. @param reach throws where it cannot reach the broker: a process that died changes no row */
+  reachedBy(reach: () => void): DeadLetterStore {
+    return {
+      append: (letter) => this.append(letter),
+      scan: (query) => this.scan(query),
+      remove: (ids) => this.remove(ids),
+      sequences: this.rows.offered(reach),
+    };
+  }
 
   /** Throws EVT_DEAD_LETTER_FAILED where it is full. Idempotent by id. */
   store(letter: DeadLetter): void {
     this.check();
-    if (this.ids.has(letter.id)) return;
+    if (this.byId.has(letter.id)) return;
     if (this.entries.length >= this.capacity) {
       throw new EventingError(
         'EVT_DEAD_LETTER_FAILED',
@@ -35,8 +48,11 @@ export class MemoryDeadLetters implements DeadLetterStore {
           'redrive or remove some, or raise deadLetterCapacity',
       );
     }
-    this.ids.add(letter.id);
-    this.entries.push({ number: this.nextNumber++, letter });
+    const number = this.nextNumber++;
+    const entry = { number, letter, row: rowOf(letter), releases: 0, isReleased: false, after: undefined };
+    this.byId.set(letter.id, entry);
+    this.entries.push(entry);
+    this.rows.add(entry);
   }
 
   async append(letter: DeadLetter): Promise<void> {
@@ -47,14 +63,23 @@ export class MemoryDeadLetters implements DeadLetterStore {
     const start = cursor === undefined ? 0 : this.after(this.read(cursor));
     const page = this.entries.slice(start, start + Math.max(1, limit));
     const last = page.at(-1);
-    const letters = page.map((entry) => entry.letter);
+    const letters = page.map((entry) => this.rows.shown(entry));
     const more = start + page.length < this.entries.length;
     return last !== undefined && more ? { letters, cursor: String(last.number) } : { letters };
   }
 
   async remove(ids: readonly string[]): Promise<void> {
-    const gone = new Set(ids.filter((id) => this.ids.delete(id)));
-    if (gone.size > 0) this.entries = this.entries.filter((entry) => !gone.has(entry.letter.id));
+    this.take(ids);
+  }
+
+  private take(ids: readonly string[]): void {
+    const gone = new Set(ids.flatMap((id) => this.byId.get(id) ?? []));
+    if (gone.size === 0) return;
+    for (const entry of gone) {
+      this.byId.delete(entry.letter.id);
+      this.rows.drop(entry);
+    }
+    this.entries = this.entries.filter((entry) => !gone.has(entry));
   }
 
   private read(cursor: string): number {

@@ -71,10 +71,11 @@ export class MemoryProvider implements EventProvider {
       boundedReplay: retain > 0,
       // One process, one step: what settles a message stores its outputs.
       transactions: true,
+      sequencedDeadLetters: true,
       largestMessage,
     };
     this.connection = new MemoryConnection(broker, context);
-    this.deadLetters = broker.deadLetters(context.service);
+    this.deadLetters = broker.deadLettersFor(context.service, () => this.connection.reach());
   }
 
   async start(channels: readonly ChannelPlan[]): Promise<void> {

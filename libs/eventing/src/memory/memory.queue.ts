@@ -84,9 +84,9 @@ export class MemoryQueue {
     this.parts.idle.touch();
   }
 
-  /** What was sent while a message was handled. All or nothing. */
-  publish(outputs: readonly OutgoingMessage[]): EventingError | undefined {
-    return this.parts.storeTogether(outputs, this.identity.service);
+  /** What was sent while a message was handled that leaves with it. All or nothing. */
+  publish(outputs: readonly OutgoingMessage[], { message }: StoredMessage): EventingError | undefined {
+    return this.parts.storeTogether(outputs, this.identity.service, { queue: this, bytes: message.body.length });
   }
 
   /** Throws where the store does not take it. */

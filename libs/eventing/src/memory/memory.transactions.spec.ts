@@ -63,6 +63,19 @@ describe('an accept with outputs', () => {
     await held.at(0).settle(ACCEPT);
   });
 
+  it('has the room that the message leaves, in a queue that is full', async () => {
+    const { world, app, held } = await relaying({ capacity: 2, capacityBytes: 4, largestMessage: 2 });
+    await app.publish([message('11'), message('22')]);
+    await world.rest();
+    const outputs = [output('orders', '33')];
+    await expect(held.at(0).settle({ kind: 'accept', outputs: [...outputs, ...outputs] })).rejects.toMatchObject({
+      code: 'EVT_PUBLISH_FAILED',
+    });
+    await held.at(0).settle({ kind: 'accept', outputs });
+    await world.rest();
+    expect(held.texts).toEqual(['11', '22', '33']);
+  });
+
   it('is refused as a whole where one of them is too large, or the broker is told to refuse it', async () => {
     const { world, app, held, seen } = await relaying({ largestMessage: 10 });
     await app.publish([message('1')]);

@@ -22,15 +22,22 @@ export function storeMessages(
 ): readonly PublishFailure[] {
   let failures: PublishFailure[] | undefined;
   let channel: MemoryChannel | undefined;
+  const { now } = intake;
   let index = -1;
   for (const message of messages) {
     index++;
     if (channel?.name !== message.channel) channel = intake.channel(message.channel);
     const place = placeOf(message, channel, service, intake);
-    const error = place instanceof EventingError ? place : put(place, intake);
+    const error = place instanceof EventingError ? place : put(place, intake, now);
     if (error !== undefined) (failures ??= []).push({ index, error, indeterminate: error.indeterminate });
   }
   return failures ?? TAKEN;
+}
+
+/** A message that leaves its queue together with what is stored: its room is free then. */
+export interface Leaving {
+  readonly queue: MemoryQueue;
+  readonly bytes: number;
 }
 
 /** All of them, or none: the error of the first that cannot be stored. A confirmation cannot be lost here. */
@@ -38,9 +45,10 @@ export function storeTogether(
   messages: readonly OutgoingMessage[],
   service: string,
   intake: Intake,
+  leaving: Leaving,
 ): EventingError | undefined {
   const places: Place[] = [];
-  const claims = new Map<MemoryQueue, { count: number; bytes: number }>();
+  const claims = new Map([[leaving.queue, { count: -1, bytes: -leaving.bytes }]]);
   for (const message of messages) {
     const place = placeOf(message, intake.channel(message.channel), service, intake);
     if (place instanceof EventingError) return place;
@@ -65,7 +73,7 @@ interface Place {
   readonly copies: number;
 }
 
-function put({ message, channel, queues, copies }: Place, { now, faults }: Intake): EventingError | undefined {
+function put({ message, channel, queues, copies }: Place, { faults }: Intake, now: number): EventingError | undefined {
   for (const queue of queues) {
     if (!queue.hasRoom(copies, copies * message.body.length)) return full(queue.identity.name);
   }

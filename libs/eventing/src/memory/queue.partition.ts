@@ -75,7 +75,8 @@ export class QueuePartition {
     if (delivery.state !== DELIVERED) return settlement.kind === 'accept' ? undefined : SAFE;
     switch (settlement.kind) {
       case 'accept': {
-        const refused = settlement.outputs === undefined ? undefined : this.queue.publish(settlement.outputs);
+        const { outputs } = settlement;
+        const refused = outputs === undefined ? undefined : this.queue.publish(outputs, delivery.stored);
         if (refused !== undefined) return Promise.reject(refused);
         this.queue.forget(delivery.stored);
         return this.finish(delivery);

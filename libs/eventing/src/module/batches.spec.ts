@@ -364,7 +364,6 @@ describe('the start is refused', () => {
     [{ batch: { wait: -1 } }, 'batch.wait -1 must be 0 to 60000 milliseconds'],
     [{ batch: {}, group: 'shared' }, 'batch and group exclude each other'],
     [{ batch: {}, retry: { move: true }, order: 'none' }, 'batch and retry.move exclude each other'],
-    [{ batch: {}, guarantee: 'exactly-once' }, 'batch and exactly-once exclude each other'],
     [{ batch: { size: 50 }, window: 10 }, 'window 10 must hold a batch of 50'],
   ])('for %o', async (options, text) => {
     const error = await refused(bulk(options));

@@ -14,6 +14,7 @@ import type { EventClass } from '../declare/metadata.js';
 import { Envelope } from '../envelope/envelope.js';
 import { EventingContext } from '../envelope/eventing.context.js';
 import { EventingError } from '../errors/eventing.error.js';
+import { EventLog } from '../event-log/event-log.js';
 import type { EventRegistry } from '../registry/event.registry.js';
 import { type EventingOptions, type ResolvedOptions, resolveOptions } from '../runtime/eventing.options.js';
 import { EventingRuntime } from '../runtime/eventing.runtime.js';
@@ -134,6 +135,7 @@ function moduleWith(
       },
       { provide: EventingHealth, inject: [EventingRuntime], useFactory: (runtime: EventingRuntime) => runtime.health },
       { provide: EventReplays, inject: [EventingRuntime], useFactory: (runtime: EventingRuntime) => runtime.replays },
+      { provide: EventLog, inject: [EventingRuntime], useFactory: (runtime: EventingRuntime) => runtime.options.log },
       {
         provide: EventListeners,
         inject: [EventingRuntime],
@@ -154,6 +156,7 @@ function moduleWith(
       EventingRuntime,
       EventListeners,
       EventReplays,
+      EventLog,
       Envelope,
     ],
   };

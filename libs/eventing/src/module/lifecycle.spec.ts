@@ -141,6 +141,34 @@ describe('start and drain, beside what listeners depend on', () => {
     expect(outcome).toMatchObject({ code: 'EVT_NOT_RUNNING' });
   });
 
+  it('end although a provider does not, and say which', async () => {
+    const clock = new VirtualClock();
+    const provider = new ScriptedProvider();
+    provider.onLeave = () => new Promise(() => undefined);
+    provider.onStop = () => new Promise(() => undefined);
+    @EventListener(OrderPlaced)
+    class Any implements EventListener {
+      on(): void {
+        return;
+      }
+    }
+    const app = await TestApp.start({ providers: [Any] }, { provider: provider.factory, clock, drain: 1_000 });
+    let ended = false;
+    const closing = app.module.close().then(() => (ended = true));
+    await until(() => provider.journal.includes('leave Any'));
+    await clock.advance(5_999);
+    expect(provider.journal).not.toContain('stop');
+    await clock.advance(1);
+    await until(() => provider.journal.includes('stop'));
+    expect(ended).toBe(false);
+    await clock.advance(1_000);
+    await closing;
+    expect(app.logger.having('did not close')).toEqual([
+      'warn The subscription Any did not close within 6000 ms: it ends with the process.',
+      'warn default (scripted) did not close within 1000 ms: it ends with the process.',
+    ]);
+  });
+
   it('may be asked for twice', async () => {
     const provider = new ScriptedProvider();
     const app = await TestApp.start({}, { provider: provider.factory });

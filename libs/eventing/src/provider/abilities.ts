@@ -19,6 +19,13 @@ export interface Abilities {
   readonly boundedReplay?: boolean;
   /** Consume, publish and settle in one transaction, for subscriptions that ask for it: see `Subscription.transactional`. */
   readonly transactions: boolean;
+  /**
+   * Of `transactions`: what is accepted, and its outputs, stays in memory until all before it in its source is settled. Then the kernel
+   * bounds how much it is: see `receive/output.allowance.ts`. @default false
+   */
+  readonly gathersOutputs?: boolean;
+  /** Dead letters are kept where all processes see them in order: the store has `sequences`. @default false */
+  readonly sequencedDeadLetters?: boolean;
   /** Bytes of the largest body. */
   readonly largestMessage: number;
 }

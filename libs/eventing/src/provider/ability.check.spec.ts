@@ -5,7 +5,7 @@ import { ABLE } from '../scripted.provider.fixture.js';
 import { EventRegistry } from '../registry/event.registry.js';
 import { describeListener } from '../registry/listener.plan.js';
 import type { Abilities } from './abilities.js';
-import { eventRefusals, refusals } from './ability.check.js';
+import { eventRefusals, isTransactional, refusals } from './ability.check.js';
 
 @Event({ key: 'id' })
 class Keyed {}
@@ -31,6 +31,20 @@ describe('what a listener asks for', () => {
   it('is refused by nobody who can do it', () => {
     expect(refused({ perProcess: true }, {}, Keyed)).toEqual([]);
     expect(refused({ from: 'earliest', guarantee: 'exactly-once' }, { transactions: true }, Keyed)).toEqual([]);
+  });
+
+  it('is had with sequenced dead letters in a shared store; exactly once beside them by an inbox alone', () => {
+    const options = { deadLetters: 'sequenced', guarantee: 'exactly-once' } as const;
+    const abilities = { ...ABLE, sequencedDeadLetters: true, transactions: true };
+    const listener = describeListener({
+      ...{ label: 'SendReceipt', options, events: [registry.describe(Keyed)], invoke: () => undefined },
+    });
+    expect([...refusals(listener, 'carrier-pigeon', abilities, true)]).toEqual([]);
+    expect([...refusals(listener, 'carrier-pigeon', abilities)].map(({ message }) => message)).toEqual([
+      expect.stringContaining("deadLetters: 'sequenced' with guarantee: 'exactly-once'"),
+    ]);
+    expect(isTransactional(listener, abilities)).toBe(false);
+    expect(isTransactional({ ...listener, deadLetters: 'single' }, abilities)).toBe(true);
   });
 
   it.each<[string, ListenerOptions, Partial<Abilities>, string]>([
@@ -64,6 +78,12 @@ describe('what a listener asks for', () => {
     expect(more).toEqual([]);
     expect(message).toContain(`SendReceipt `);
     expect(message).toContain(text);
+  });
+
+  it('cannot be sequenced dead letters where no store is shared, whatever else is asked', () => {
+    const text =
+      "asks for deadLetters: 'sequenced', which carrier-pigeon cannot give: that takes dead letters in a store";
+    expect(refused({ deadLetters: 'sequenced' }, {}, Keyed)).toEqual([expect.stringContaining(text)]);
   });
 
   it('may be less than the provider gives', () => {

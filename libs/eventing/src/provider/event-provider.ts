@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.js';
 import type { DeadLetter } from '../dead-letters/dead-letter.js';
+import type { DeadLetterSequences } from '../dead-letters/dead-letter.sequences.js';
 import type { Abilities } from './abilities.js';
 import type { WireBinding } from '../wire/wire-format.js';
 
@@ -271,6 +272,8 @@ export interface DeadLetterStore {
   scan(query: DeadLetterQuery): Promise<DeadLetterPage>;
   /** Ids that are not there are passed over. */
   remove(ids: readonly string[]): Promise<void>;
+  /** There where `abilities.sequencedDeadLetters` is true, and asked for only there. */
+  readonly sequences?: DeadLetterSequences;
 }
 
 export interface DeadLetterQuery {

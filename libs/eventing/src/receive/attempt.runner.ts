@@ -1,6 +1,6 @@
 import { AbortSource, Envelope } from '../envelope/envelope.js';
 import { EventHeaders } from '../envelope/event.headers.js';
-import type { EventingContext } from '../envelope/eventing.context.js';
+import type { ContextScope, EventingContext } from '../envelope/eventing.context.js';
 import type { Composed } from '../pipeline/compose.js';
 import type { ListenerDescriptor } from '../registry/listener.descriptor.js';
 import type { DecodedMessage } from '../wire/wire-format.js';
@@ -54,8 +54,8 @@ export class AttemptRunner {
   }
 
   /**
-   * The same inside a unit of work of its own. Rejects with what the listener threw, or an exception handler made of it; resolves to
-   * false where a handler forgave it.
+   * The same inside a unit of work of its own. Rejects with what the listener threw, or an exception handler made of it; resolves with
+   * the outputs that count: those given or, where a handler forgave the error, what it sent in their place.
    */
   async runIn(
     outputs: DeliveryOutputs,
@@ -63,50 +63,93 @@ export class AttemptRunner {
     message: DecodedMessage,
     body: object,
     listener: ListenerDescriptor,
-  ): Promise<boolean> {
+  ): Promise<DeliveryOutputs> {
     job.abort = new AbortSource();
     const envelope = this.#envelope(message, body, job.attempt, job.abort);
-    const scope = { ...this.context.scopeOf(envelope, this.propagate), unitOfWork: outputs };
-    return this.context.runAlone(scope, async () => {
+    const scope = this.context.scopeOf(envelope, this.propagate);
+    const { exceptions } = this;
+    const judge = exceptions && ((error: unknown) => exceptions.judge(error, { envelope, listener }));
+    return this.#inside(outputs, scope, () => this.#call(listener, body, envelope), judge);
+  }
+
+  /**
+   * The same with a batch listener.
+   * @param alone it is one event that is handled alone: only then an exception handler is asked, since nobody else is undone with it
+   */
+  async runBatchIn(
+    outputs: DeliveryOutputs,
+    jobs: readonly DeliveryJob[],
+    listener: ListenerDescriptor,
+    alone: boolean,
+  ): Promise<DeliveryOutputs> {
+    const envelopes = this.#envelopes(jobs);
+    const [only] = envelopes;
+    const { exceptions } = this;
+    const judged = alone && only !== undefined ? { envelope: only, listener } : undefined;
+    const judge =
+      exceptions && judged && ((error: unknown) => exceptions.judge(ownError(error, listener.label), judged));
+    return this.#inside(outputs, this.#batchScope(envelopes), () => this.#callBatch(listener, envelopes), judge);
+  }
+
+  async #inside(
+    outputs: DeliveryOutputs,
+    scope: ContextScope,
+    call: () => unknown,
+    judge: ((error: unknown) => Promise<void>) | undefined,
+  ): Promise<DeliveryOutputs> {
+    const within = <T>(unitOfWork: DeliveryOutputs, work: () => T): T =>
+      this.context.runAlone({ ...scope, unitOfWork }, work);
+    try {
+      await within(outputs, call);
+      return outputs;
+    } catch (error) {
+      const instead = outputs.instead();
+      if (judge === undefined) throw error;
       try {
-        await this.#call(listener, body, envelope);
-        return true;
-      } catch (error) {
-        outputs.forget();
-        if (this.exceptions === undefined) throw error;
-        await this.exceptions.judge(error, { envelope, listener });
-        return false;
+        await within(instead, () => judge(error));
+        return instead;
+      } finally {
+        instead.close();
       }
-    });
+    }
   }
 
   /** Calls a batch listener with the bodies of these jobs, all of them read. Never rejects. */
   async runBatch(jobs: readonly DeliveryJob[], listener: ListenerDescriptor): Promise<BatchOutcome> {
+    const envelopes = this.#envelopes(jobs);
+    try {
+      await this.context.runAlone(this.#batchScope(envelopes), () => this.#callBatch(listener, envelopes));
+      return WELL;
+    } catch (error) {
+      const outcome = batchOutcome(error, listener.label, jobs.length);
+      return outcome.kind === 'unknown' ? outcome : this.#judged(outcome.failures, envelopes, listener);
+    }
+  }
+
+  #envelopes(jobs: readonly DeliveryJob[]): readonly Envelope[] {
     const abort = new AbortSource();
-    const envelopes = jobs.flatMap((job) => {
+    return jobs.flatMap((job) => {
       job.abort = abort;
       const { message } = job.read ?? {};
       return message === undefined || job.body === undefined
         ? []
         : [this.#envelope(message, job.body, job.attempt, abort)];
     });
+  }
+
+  /** What many events cause has no one cause. `EventingContext.within` tells of which it is. */
+  #batchScope(envelopes: readonly Envelope[]): ContextScope {
     const [only] = envelopes;
-    // What many events cause has no one cause. `EventingContext.within` tells of which it is.
-    const scope = jobs.length === 1 && only !== undefined ? this.context.scopeOf(only, this.propagate) : {};
+    return envelopes.length === 1 && only !== undefined ? this.context.scopeOf(only, this.propagate) : {};
+  }
+
+  async #callBatch(listener: ListenerDescriptor, envelopes: readonly Envelope[]): Promise<void> {
     const bodies = envelopes.map(({ body }) => body);
-    try {
-      await this.context.runAlone(scope, async () =>
-        this.batchPipelines === undefined
-          ? listener.invokeBatch(bodies, envelopes)
-          : this.batchPipelines(envelopes, listener, async () => {
-              await listener.invokeBatch(bodies, envelopes);
-            }),
-      );
-      return WELL;
-    } catch (error) {
-      const outcome = batchOutcome(error, listener.label, jobs.length);
-      return outcome.kind === 'unknown' ? outcome : this.#judged(outcome.failures, envelopes, listener);
-    }
+    if (this.batchPipelines === undefined) await listener.invokeBatch(bodies, envelopes);
+    else
+      await this.batchPipelines(envelopes, listener, async () => {
+        await listener.invokeBatch(bodies, envelopes);
+      });
   }
 
   async #judged(
@@ -134,6 +177,12 @@ export class AttemptRunner {
     if (this.pipelines === undefined) return listener.invoke(body, envelope);
     return this.pipelines(envelope, listener, () => promised(() => listener.invoke(body, envelope)));
   }
+}
+
+/** Of a batch of one: what it names, or whatever it is. */
+function ownError(thrown: unknown, listener: string): unknown {
+  const outcome = batchOutcome(thrown, listener, 1);
+  return outcome.kind === 'known' ? outcome.failures.get(0) : outcome.error;
 }
 
 const WELL: BatchOutcome = { kind: 'known', failures: new Map() };

@@ -1,8 +1,20 @@
 import { BatchError, EventingError } from '../errors/eventing.error.js';
+import type { ExactlyOnce, Handled } from './exactly-once.js';
+
+/** One that is done, exactly once: what is left to do for it, and by whom. */
+export interface HandledInBatch {
+  readonly what: Handled;
+  readonly by: Pick<ExactlyOnce, 'publish'>;
+}
 
 /** What became of the events of a batch: the errors of those that failed, by index; or that nobody knows whose fault it was. */
 export type BatchOutcome =
-  | { readonly kind: 'known'; readonly failures: ReadonlyMap<number, unknown> }
+  | {
+      readonly kind: 'known';
+      readonly failures: ReadonlyMap<number, unknown>;
+      /** Of exactly-once listeners: each that did not fail. */
+      readonly handled?: ReadonlyMap<number, HandledInBatch>;
+    }
   | { readonly kind: 'unknown'; readonly error: unknown };
 
 /** Reads what a batch listener threw. Of one event alone, everything is its own. */

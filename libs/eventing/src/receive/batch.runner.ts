@@ -1,12 +1,13 @@
 import type { ListenerDescriptor } from '../registry/listener.descriptor.js';
 import type { AttemptRunner } from './attempt.runner.js';
+import type { HandledInBatch } from './batch.outcome.js';
 import type { DeliveryJob } from './delivery.job.js';
 
 /** What becomes of the jobs of a batch. */
 export interface BatchFate {
   /** Counts a run of the job, and sets its deadline. */
   begins(job: DeliveryJob): void;
-  succeeded(job: DeliveryJob): void;
+  succeeded(job: DeliveryJob, handled: HandledInBatch | undefined): void;
   failed(job: DeliveryJob, error: unknown): void;
   /** It has to be handled by itself. */
   alone(job: DeliveryJob): void;
@@ -16,7 +17,7 @@ export interface BatchFate {
 /** Calls a batch listener, and tells each job of a batch apart from the others how it went. */
 export class BatchRunner {
   constructor(
-    private readonly attempts: AttemptRunner,
+    private readonly attempts: Pick<AttemptRunner, 'runBatch'>,
     private readonly listener: ListenerDescriptor,
     private readonly fate: BatchFate,
   ) {}
@@ -42,7 +43,7 @@ export class BatchRunner {
         if (oneByOne) fate.alone(job);
         else if (outcome.kind === 'unknown') fate.failed(job, outcome.error);
         else if (outcome.failures.has(index)) fate.failed(job, outcome.failures.get(index));
-        else fate.succeeded(job);
+        else fate.succeeded(job, outcome.handled?.get(index));
       }
     });
   }

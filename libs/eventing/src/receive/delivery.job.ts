@@ -1,4 +1,5 @@
 import type { Timer } from '../clock.js';
+import type { LetterRelease } from '../dead-letters/dead-letter.sequences.js';
 import type { AbortSource } from '../envelope/envelope.js';
 import type { Delivery } from '../provider/event-provider.js';
 import type { Batch, BatchJob } from './batch.lanes.js';
@@ -33,6 +34,13 @@ export class DeliveryJob implements BatchJob {
   /** What a batch listener gets for it: parsed when its turn came. */
   body: object | undefined = undefined;
   timer: Timer | undefined = undefined;
+  /** What goes with its accept, and the bytes of their bodies. */
+  outputs = 0;
+  outputBytes = 0;
+  /** It counts no more among those that are open at its source: see `OutputAllowance`. */
+  hasLeft = false;
+  /** The store of dead letters was asked, and lets it be handled. */
+  admitted = false;
 
   // Links, kept here so that queueing and tracking allocate nothing.
   nextInLane: LaneJob | undefined = undefined;
@@ -43,6 +51,8 @@ export class DeliveryJob implements BatchJob {
   constructor(
     readonly delivery: Delivery,
     readonly lane: string | undefined,
+    /** It is a dead letter of a sequence that was sent again. */
+    readonly release?: LetterRelease,
   ) {
     this.attempt = delivery.attempt;
   }

@@ -25,12 +25,14 @@ export class DeliveryOutputs implements UnitOfWork {
     private readonly provider: string | undefined,
     /** Stages them too: the transaction of an inbox. */
     private readonly within?: UnitOfWork,
+    /** What tells their ids from those of other sends of one handling. */
+    private readonly salt: readonly string[] = [],
   ) {}
 
   /** A repeated attempt that sends the same in the same order sends it under the same ids. */
   nextId(): string {
     const { source, id, listener } = this.origin;
-    return derivedId(source, id, listener, this.#ids++);
+    return derivedId(source, id, listener, ...this.salt, this.#ids++);
   }
 
   async stage(provider: string, message: OutgoingMessage): Promise<void> {
@@ -55,9 +57,14 @@ export class DeliveryOutputs implements UnitOfWork {
     return this.#staged;
   }
 
-  /** The call that sent them failed. */
-  forget(): void {
+  /**
+   * The call that sent them failed: they are forgotten, and a send of it that still waits in a pipeline comes too late. What is sent in
+   * their place stays out of the transaction of an inbox, which is rolled back, and has ids of its own.
+   */
+  instead(): DeliveryOutputs {
+    this.close();
     this.#staged.length = 0;
+    return new DeliveryOutputs(this.origin, this.provider, undefined, ['instead']);
   }
 
   /** Whatever is sent from here on comes too late. */

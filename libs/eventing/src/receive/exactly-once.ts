@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import type { Clock } from '../clock.js';
 import { EventingError } from '../errors/eventing.error.js';
 import type { OutgoingMessage, ProviderLogger, PublishFailure } from '../provider/event-provider.js';
@@ -7,6 +6,7 @@ import type { DecodedMessage } from '../wire/wire-format.js';
 import type { AttemptRunner } from './attempt.runner.js';
 import type { DeliveryJob } from './delivery.job.js';
 import { DeliveryOutputs } from './delivery.outputs.js';
+import { inboxEntry } from './inbox.entry.js';
 import type { Inbox, InboxEntry, InboxOutcome, StagedMessage } from './inbox.js';
 
 /** Pause between tries to publish stored outputs while a provider cannot. Milliseconds. */
@@ -26,30 +26,33 @@ export interface ExactlyOnceOptions {
   readonly logger: ProviderLogger;
 }
 
+/** What is left to do for an event whose listener is done. */
+export interface Handled {
+  /** They go with the accept. */
+  readonly outputs: readonly OutgoingMessage[];
+  /** To be published before it is accepted, by provider: see `ExactlyOnce.publish`. */
+  readonly before: ReadonlyMap<string, readonly OutgoingMessage[]>;
+}
+
 /**
  * Attempts of exactly-once listeners: keeps what they send until they have succeeded, and runs them inside the inbox where there is
- * one. What comes back goes with the accept.
+ * one.
  */
 export class ExactlyOnce {
   constructor(private readonly options: ExactlyOnceOptions) {}
 
   /** Rejects with what the listener threw, or with why it could not be run; then nothing of the attempt is left. */
-  async run(
-    job: DeliveryJob,
-    message: DecodedMessage,
-    body: object,
-    listener: ListenerDescriptor,
-  ): Promise<readonly OutgoingMessage[]> {
+  async run(job: DeliveryJob, message: DecodedMessage, body: object, listener: ListenerDescriptor): Promise<Handled> {
     const { inbox, provider, service } = this.options;
     const origin = { listener: `${service}.${listener.name}`, source: message.source, id: message.id };
     if (inbox !== undefined) {
-      const entry = { ...origin, digest: createHash('sha256').update(job.delivery.body).digest() };
-      return this.#split(job, await this.#inside(inbox, entry, job, message, body, listener));
+      const entry = inboxEntry(origin, job, message);
+      return this.split(await this.#inside(inbox, entry, job, message, body, listener), job);
     }
     const outputs = new DeliveryOutputs(origin, provider);
     try {
-      await this.options.attempts.runIn(outputs, job, message, body, listener);
-      return outputs.staged.map((staged) => staged.message);
+      const { staged } = await this.options.attempts.runIn(outputs, job, message, body, listener);
+      return this.split(staged, job);
     } finally {
       outputs.close();
     }
@@ -70,37 +73,47 @@ export class ExactlyOnce {
       outcome = await inbox.once(entry, async (unitOfWork) => {
         const outputs = new DeliveryOutputs(entry, undefined, unitOfWork);
         try {
-          const well = await this.options.attempts.runIn(outputs, job, message, body, listener);
+          const counted = await this.options.attempts.runIn(outputs, job, message, body, listener);
           // Its effects are half done: they go, and what an exception handler sent in their place stays.
-          if (!well) forgiven = outputs.staged;
-          if (!well || job.run !== run) throw new EventingError('EVT_LISTENER_TIMEOUT', 'The attempt counts no more.');
+          if (counted !== outputs) forgiven = counted.staged;
+          if (counted !== outputs || job.run !== run)
+            throw new EventingError('EVT_LISTENER_TIMEOUT', 'The attempt counts no more.');
         } finally {
           outputs.close();
         }
       });
     } catch (error) {
-      if (forgiven !== undefined) return forgiven;
+      if (forgiven !== undefined && job.run === run) return forgiven;
       throw error;
     }
     return outcome.outputs;
   }
 
-  /** Publishes what cannot go with the accept; until that is done the event is not accepted. */
-  async #split(job: DeliveryJob, outputs: readonly StagedMessage[]): Promise<readonly OutgoingMessage[]> {
-    const { provider, transactional } = this.options;
-    const own: OutgoingMessage[] = [];
-    const others = new Map<string, OutgoingMessage[]>();
-    for (const staged of outputs) {
-      if (transactional && staged.provider === provider) own.push(staged.message);
-      else others.set(staged.provider, [...(others.get(staged.provider) ?? []), staged.message]);
+  /**
+   * What of these goes with the accept, and what does not. Of a redriven letter that others wait behind, nothing does: its row goes on before
+   * the accept has its place, and a crash in between would find the letter gone.
+   */
+  split(staged: readonly StagedMessage[], job?: DeliveryJob): Handled {
+    const { provider } = this.options;
+    const transactional = this.options.transactional && job?.release === undefined;
+    const outputs: OutgoingMessage[] = [];
+    const before = new Map<string, OutgoingMessage[]>();
+    for (const output of staged) {
+      if (transactional && output.provider === provider) outputs.push(output.message);
+      else before.set(output.provider, [...(before.get(output.provider) ?? []), output.message]);
     }
-    for (const [name, messages] of others) await this.#publish(job, name, messages);
-    return own;
+    return { outputs, before };
   }
 
-  /** The listener is done, and is on record: no time-out and no failure of a broker must make an attempt of this. */
+  /**
+   * Publishes what cannot go with the accept, and tries again until it is done; until then the event is not accepted. Rejects with
+   * EVT_NOT_RUNNING where the event is gone meanwhile: it is done when the event comes back.
+   */
+  async publish(job: DeliveryJob, before: Handled['before']): Promise<void> {
+    for (const [name, messages] of before) await this.#publish(job, name, messages);
+  }
+
   async #publish(job: DeliveryJob, provider: string, messages: readonly OutgoingMessage[]): Promise<void> {
-    job.deadline = 0;
     const { clock, logger } = this.options;
     for (let left = messages; ;) {
       let cause: unknown;

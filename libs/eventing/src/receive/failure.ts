@@ -44,6 +44,11 @@ export class Failure {
     return Failure.of('expired', 'EVT_EXPIRED', message);
   }
 
+  static waiting(event: string): Failure {
+    const message = `"${event}" waits behind a dead letter of its key, and was not tried: redrive the first, and those behind it follow.`;
+    return Failure.of('waiting', 'EVT_DEAD_LETTER_SEQUENCE', message);
+  }
+
   static crashed(listener: string, event: string, attempts: number): Failure {
     const message = `The process died at each of ${attempts} attempts of ${listener} at "${event}": see what it does to the process.`;
     return Failure.of('crashed', 'EVT_CRASH_LOOP', message);

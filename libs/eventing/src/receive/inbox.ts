@@ -1,3 +1,4 @@
+import type { EventingError } from '../errors/eventing.error.js';
 import type { OutgoingMessage } from '../provider/event-provider.js';
 import type { UnitOfWork } from '../send/unit-of-work.js';
 
@@ -16,6 +17,14 @@ export interface InboxEntry {
   readonly id: string;
   /** SHA-256 of the body: one id with two bodies is a fault of the sender. */
   readonly digest: Uint8Array;
+  /** For people who look: no part of what an event is known by. @default unknown */
+  readonly about?: {
+    readonly event: string;
+    readonly version: number;
+    readonly channel: string;
+    readonly key: string | undefined;
+    readonly attempt: number;
+  };
 }
 
 /** What came of it. In both cases the outputs are to be published before the delivery is accepted, with the ids they have. */
@@ -23,6 +32,14 @@ export interface InboxOutcome {
   /** True: it was handled before, and `work` did not run. */
   readonly duplicate: boolean;
   /** Empty where an outbox of the same transaction relays them. */
+  readonly outputs: readonly StagedMessage[];
+}
+
+/** What came of a batch. All outputs are to be published before any of its deliveries is accepted, with the ids they have. */
+export interface InboxBatchOutcome {
+  /** The entries that are known already, by index: with what was sent then; or EVT_INBOX_CONFLICT, where the digest is another. */
+  readonly known: ReadonlyMap<number, readonly StagedMessage[] | EventingError>;
+  /** What was sent for all the others, together. Empty where an outbox of the same transaction relays it. */
   readonly outputs: readonly StagedMessage[];
 }
 
@@ -44,6 +61,16 @@ export interface Inbox {
    * for its end.
    */
   once(entry: InboxEntry, work: (unitOfWork: UnitOfWork) => Promise<void>): Promise<InboxOutcome>;
+
+  /**
+   * The same for the events of a batch of one listener, in one transaction. `work` is given the indices of those that are not known, the
+   * first of those that are one event; where there are none it does not run. All of them are handled, or none: rejects as `once` does,
+   * but with no conflict. Without it listeners that take batches cannot be exactly-once.
+   */
+  onceAll?(
+    entries: readonly InboxEntry[],
+    work: (fresh: readonly number[], unitOfWork: UnitOfWork) => Promise<void>,
+  ): Promise<InboxBatchOutcome>;
 
   /** After the last listener has returned. Never rejects. */
   stop?(): Promise<void>;

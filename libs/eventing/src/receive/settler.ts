@@ -20,6 +20,8 @@ export interface SettlerOptions {
   readonly clock: Clock;
   readonly logger: ProviderLogger;
   readonly observer?: EventingObserver | undefined;
+  /** Later events of a key wait behind its dead letters. @default false */
+  readonly sequenced?: boolean;
 }
 
 /** Brings messages to where the kernel decided that they belong. */
@@ -42,12 +44,18 @@ export class Settler {
 
   /** Tries, and tries again until the message is safe in its new place or its job is leaving; then it comes back as it is. */
   move(job: DeliveryJob, settlement: Settlement, done: () => void): void {
+    const problem = `It could not be settled (${settlement.kind})`;
+    this.insist(job, problem, () => this.#settle(job, settlement), done, done);
+  }
+
+  /** Takes a step, again and again until it succeeds and then goes on; or until the job is leaving. @param left instead of `next` then */
+  insist(job: DeliveryJob, problem: string, step: () => Promise<void>, next: () => void, left: () => void): void {
     const go = (): void => {
       job.timer = undefined;
-      if (job.state === 'gone') return done();
-      this.#settle(job, settlement).then(done, (error: unknown) => {
-        this.say('error', job, `It could not be settled (${settlement.kind})`, error);
-        if (job.state === 'gone' || job.leaving !== undefined) done();
+      if (job.state === 'gone') return left();
+      step().then(next, (error: unknown) => {
+        this.say('error', job, problem, error);
+        if (job.state === 'gone' || job.leaving !== undefined) left();
         else job.timer = this.options.clock.setTimeout(go, SETTLE_AGAIN, true);
       });
     };
@@ -66,7 +74,11 @@ export class Settler {
     const now = clock.now();
     const { delivery, firstFailedAt = now } = job;
     const message = job.read?.message;
-    const letter = deadLetterOf({ service, listener: name, delivery, message, failure, attempts, firstFailedAt, now });
+    const letter = deadLetterOf({
+      ...{ service, listener: name, delivery, message, failure, attempts, firstFailedAt, now },
+      id: job.release?.letter,
+      sequenced: this.options.sequenced === true && delivery.key !== undefined,
+    });
     this.options.observer?.deadLettered(letter);
     return letter;
   }

@@ -39,6 +39,7 @@ export interface ListenerDescriptor {
   readonly guarantee: 'at-least-once' | 'at-most-once' | 'exactly-once';
   readonly order: 'none' | 'process' | 'cluster';
   readonly unknown: 'skip' | 'dead-letter' | undefined;
+  readonly deadLetters: 'single' | 'sequenced';
   /** It may be shown the past again. */
   readonly replay: boolean;
   /** `undefined`: one by one. */

@@ -87,12 +87,25 @@ describe('the options of a listener', () => {
     ],
     [{ unknown: 'drop' as 'skip' }, 'unknown "drop" must be one of skip, dead-letter'],
     [{ from: 'latest' as 'earliest' }, 'from "latest" must be one of first-subscription, earliest'],
+    [{ deadLetters: 'kept' as 'single' }, 'deadLetters "kept" must be one of single, sequenced'],
+    [{ deadLetters: 'sequenced', order: 'process' }, "deadLetters: 'sequenced' needs order: 'cluster', not 'process'"],
+    [{ deadLetters: 'sequenced', durable: false }, "deadLetters: 'sequenced' needs a durable subscription"],
+    [{ deadLetters: 'sequenced', perProcess: true }, "deadLetters: 'sequenced' needs a durable subscription"],
+    [{ deadLetters: 'sequenced', guarantee: 'at-most-once' }, "'sequenced' and at-most-once exclude each other"],
+    [{ deadLetters: 'sequenced', batch: {} }, "deadLetters: 'sequenced' and batch exclude each other"],
     [{ from: { time: Number.NaN } }, 'from.time NaN must be milliseconds since 1970'],
   ])('are refused when they are %j, naming listener and option', (options, text) => {
     const error = refusalOf(() => listener('SendReceipt', Placed, options));
     expect(error.code).toBe('EVT_INVALID_LISTENER_OPTIONS');
     expect(error.message).toContain('SendReceipt: ');
     expect(error.message).toContain(text);
+  });
+
+  it('are sequenced dead letters only where an event has a key', () => {
+    expect(listener('A', [Mail, Placed], { deadLetters: 'sequenced' }).deadLetters).toBe('sequenced');
+    expect(listener('A', Placed).deadLetters).toBe('single');
+    const { message } = refusalOf(() => listener('A', Mail, { deadLetters: 'sequenced' }));
+    expect(message).toContain("deadLetters: 'sequenced' keeps the order of keys, and none of its events has one");
   });
 
   it('are refused without an event, and with events of two providers', () => {

@@ -19,6 +19,7 @@ const CHOICES = {
   guarantee: ['at-least-once', 'at-most-once', 'exactly-once'],
   order: ['none', 'process', 'cluster'],
   unknown: ['skip', 'dead-letter'],
+  deadLetters: ['single', 'sequenced'],
   from: ['first-subscription', 'earliest'],
 } as const;
 
@@ -75,6 +76,9 @@ export function describeListener(definition: ListenerDefinition): ListenerDescri
     refuse(
       "retry.exhausted: 'stop' and at-most-once exclude each other: the event is settled before the listener is called",
     );
+  const { deadLetters = 'single' } = options;
+  if (deadLetters === 'sequenced')
+    for (const what of unsequenced({ ...options, order, guarantee }, keyed)) refuse(what);
   const window = count('window', Math.max(256, 2 * (batch?.size ?? 0)));
   if (batch !== undefined && window < batch.size) refuse(`window ${window} must hold a batch of ${batch.size}`);
   // What a batch leaves behind is retried in place, by itself; and what was moved would be no part of its transaction.
@@ -102,11 +106,27 @@ export function describeListener(definition: ListenerDefinition): ListenerDescri
     guarantee,
     order,
     unknown: options.unknown,
+    deadLetters,
     replay: options.replay ?? true,
     batch,
     invoke,
     invokeBatch,
   };
+}
+
+/** Why dead letters cannot keep the order of their keys. */
+function* unsequenced(
+  { order, durable, perProcess, guarantee, batch }: ListenerOptions,
+  keyed: boolean,
+): Iterable<string> {
+  const asked = "deadLetters: 'sequenced'";
+  if (!keyed) yield `${asked} keeps the order of keys, and none of its events has one: give an event a key`;
+  else if (order !== 'cluster') yield `${asked} needs order: 'cluster', not '${String(order)}'`;
+  if (perProcess === true || durable === false)
+    yield `${asked} needs a durable subscription, which perProcess and durable: false are not`;
+  if (guarantee === 'at-most-once')
+    yield `${asked} and at-most-once exclude each other: the event is settled before the listener is called`;
+  if (batch !== undefined) yield `${asked} and batch exclude each other`;
 }
 
 /** Where nobody asked for batches there are none. */
@@ -122,12 +142,11 @@ function batchOptions(options: ListenerOptions, refuse: (what: string) => void):
   if (!(wait >= 0 && wait <= 60_000)) refuse(`batch.wait ${wait} must be 0 to 60000 milliseconds`);
   if (options.group !== undefined) refuse('batch and group exclude each other: a batch is of one listener');
   if (options.retry?.move === true) refuse('batch and retry.move exclude each other');
-  if (options.guarantee === 'exactly-once') refuse('batch and exactly-once exclude each other');
   return { size, wait };
 }
 
 /** What listeners of one group must agree in: they are one consumer. */
-const SHARED = ['durable', 'concurrency', 'window', 'order', 'guarantee', 'unknown', 'from'] as const;
+const SHARED = ['durable', 'concurrency', 'window', 'order', 'guarantee', 'unknown', 'from', 'deadLetters'] as const;
 
 /**
  * Gathers listeners into subscriptions. Problems are collected, not thrown: EVT_DUPLICATE_LISTENER, and

@@ -32,6 +32,7 @@ const LISTENER: Record<keyof ListenerOptions, true> = {
   guarantee: true,
   order: true,
   unknown: true,
+  deadLetters: true,
   replay: true,
 };
 

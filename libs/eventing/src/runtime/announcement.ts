@@ -38,7 +38,7 @@ export function announce(service: string, kind: string, plan: SubscriptionPlan, 
         listener.guarantee === 'at-most-once'
           ? 'no retry'
           : `retry ${listener.retry.attempts} ${moved ? 'moved' : 'in place'}${LAST[listener.retry.exhausted]}`,
-      deadLetters: `dead letters ${service}.dead-letters`,
+      deadLetters: `${listener.deadLetters === 'sequenced' ? 'sequenced ' : ''}dead letters ${service}.dead-letters`,
       namedByClass: listener.durable && plan.name === listener.label,
     };
   });

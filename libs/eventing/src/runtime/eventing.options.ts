@@ -5,6 +5,8 @@ import type { EnvelopePipeline } from '../declare/envelope-pipeline.decorator.js
 import type { ListenerOptions } from '../declare/event-listener.decorator.js';
 import { isHeaderName } from '../envelope/event.headers.js';
 import { EventingError } from '../errors/eventing.error.js';
+import type { EventLog } from '../event-log/event-log.js';
+import { NoEventLog } from '../event-log/no.event-log.js';
 import { memory } from '../memory/memory.provider.js';
 import type { ProviderFactory, ProviderLogger } from '../provider/event-provider.js';
 import type { Inbox } from '../receive/inbox.js';
@@ -24,6 +26,8 @@ export interface EventingOptions {
    * `guarantee: 'exactly-once'`. @default none
    */
   readonly inbox?: Inbox;
+  /** Shows what was sent and handled, as `EventLog`: that of `nestjs-eventing/postgres`. @default none */
+  readonly log?: EventLog;
   /** Pipelines whose place matters, outermost first; those not listed are inside them. @default order of registration */
   readonly pipelines?: readonly (new (...args: never[]) => EnvelopePipeline)[];
   /** Create missing topics and queues, or only check that they are there. @default 'create' */
@@ -76,6 +80,7 @@ export interface ResolvedOptions {
   readonly instance: string;
   readonly providers: ReadonlyMap<string, ProviderFactory>;
   readonly inbox: Inbox | undefined;
+  readonly log: EventLog;
   readonly pipelines: NonNullable<EventingOptions['pipelines']>;
   readonly events: Overrides<EventOverride>;
   readonly listeners: Overrides<ListenerOptions>;
@@ -109,6 +114,7 @@ export function resolveOptions(options: EventingOptions, logger: ProviderLogger)
     instance: options.instance ?? ownName(),
     providers: new Map(Object.entries({ default: options.provider ?? memory(), ...options.providers })),
     inbox: options.inbox,
+    log: options.log ?? new NoEventLog(),
     pipelines: options.pipelines ?? [],
     events: Overrides.ofEvents(options.events),
     listeners: Overrides.ofListeners(options.listeners),
@@ -154,6 +160,8 @@ function* check(resolved: ResolvedOptions, given: EventingOptions): Iterable<str
       yield `provider "${name}" must be a factory such as memory() or kafka({ … })`;
   if (resolved.inbox !== undefined && typeof resolved.inbox?.once !== 'function')
     yield 'inbox must have a method once(), as that of nestjs-eventing/postgres';
+  if (typeof resolved.log?.open !== 'function')
+    yield 'log must be an EventLog, such as the PostgresEventLog of nestjs-eventing/postgres';
   yield* resolved.events.malformed();
   yield* resolved.listeners.malformed();
   if (given.provider !== undefined && given.providers?.['default'] !== undefined)

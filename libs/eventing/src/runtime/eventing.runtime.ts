@@ -18,6 +18,7 @@ import { type Discovered, Findings, type ListenerSource } from './findings.js';
 import type { EventReplays } from './event-replays.js';
 import { Planner } from './planner.js';
 import { Replays } from './replays.js';
+import { Shutdown } from './shutdown.js';
 import { SubscriptionOpener } from './subscription.opener.js';
 import { type RunningSubscription, Subscriptions } from './subscriptions.js';
 import { within } from './within.js';
@@ -42,6 +43,9 @@ export class EventingRuntime {
   readonly #subscriptions: Subscriptions;
   readonly #opener: SubscriptionOpener;
   #announced: readonly ListenerAnnouncement[] = [];
+  /** What is not subscribed, since the application stands by. */
+  #waiting: readonly SubscriptionPlan[] = [];
+  #standsBy = false;
   #state: 'new' | 'starting' | 'running' | 'stopped' = 'new';
   #stopping: Promise<void> | undefined;
   #connected: Promise<void> | undefined;
@@ -55,7 +59,7 @@ export class EventingRuntime {
   ) {
     this.registry = new EventRegistry(options.events);
     this.#findings = new Findings(this.registry, discover, (text) => options.logger.warn(text));
-    this.#subscriptions = new Subscriptions(options.clock);
+    this.#subscriptions = new Subscriptions();
     this.#hosts = new Map(
       [...options.providers].map(([name, factory]) => [
         name,
@@ -74,7 +78,9 @@ export class EventingRuntime {
     });
     this.publisher = new EventPublisher(this.#hosts);
     const hosts = [...this.#hosts.values()];
-    this.deadLetters = new DeadLetters({ ...options, hosts, registry: this.registry, listeners: () => this.#names() });
+    const listeners = (): readonly string[] => this.#names();
+    const absent = (): readonly string[] => this.#absent();
+    this.deadLetters = new DeadLetters({ ...options, hosts, registry: this.registry, listeners, absent });
     this.#opener = new SubscriptionOpener({
       options,
       context: this.context,
@@ -89,7 +95,7 @@ export class EventingRuntime {
       subscriptions: this.#subscriptions,
       drain: options.drain,
       host: (name) => this.#host(name),
-      running: (listener) => this.#replayable(listener),
+      plan: (listener) => this.#replayable(listener),
     });
     this.health = new EventingHealth(this.#hosts, this.#subscriptions, options.clock, () => this.ready);
   }
@@ -104,6 +110,14 @@ export class EventingRuntime {
       throw new EventingError('EVT_BRIDGE_LATE', text);
     }
     this.#findings.add(source);
+  }
+
+  /**
+   * Before the start: checks and connects as ever, and subscribes no listener, nor does an outbox publish. For tools that boot an
+   * application for its replays alone. What is sent goes out; its events are handled by the processes that are live.
+   */
+  standBy(): void {
+    this.#standsBy = true;
   }
 
   /** The service's name. */
@@ -151,12 +165,14 @@ export class EventingRuntime {
   async start(): Promise<void> {
     if (this.#state !== 'new') return;
     this.#state = 'starting';
-    const { logger, startTimeout, clock } = this.options;
+    const { logger, startTimeout, clock, log } = this.options;
+    log.open({ ...this.options, deadLetters: this.deadLetters, housekeeping: !this.#standsBy });
     let plans: SubscriptionPlan[];
     try {
       this.#findings.forget();
       const planned = this.#planner.plan(this.#findings.find());
       plans = planned.plans;
+      if (this.#standsBy) this.#waiting = plans;
       this.#exceptions = planned.exceptions;
       this.#announced = plans.flatMap((plan) => this.#planner.announce(plan));
     } catch (error) {
@@ -171,7 +187,7 @@ export class EventingRuntime {
     }
     const connected = this.#connect(plans);
     this.#connected = connected;
-    if (this.options.start === 'background') {
+    if (this.options.start === 'background' && !this.#standsBy) {
       connected.catch((error: unknown) =>
         logger.error(`Eventing did not start: ${error instanceof Error ? error.message : String(error)}`),
       );
@@ -196,20 +212,17 @@ export class EventingRuntime {
   }
 
   async #stop(): Promise<void> {
-    const { clock, drain } = this.options;
     this.#state = 'stopped';
-    const deadline = clock.now() + drain;
-    const left = (): number => Math.max(1, deadline - clock.now());
-    await this.#subscriptions.stop(deadline);
-    await within(this.publisher.stop(), left(), clock).catch(() => undefined);
-    await Promise.all(
-      [...this.#hosts.values()].map((host) =>
-        host.stop((flushed) => within(flushed, left(), clock).then(() => undefined)),
-      ),
-    );
+    const shutdown = new Shutdown(this.options);
+    await this.#subscriptions.stop(shutdown);
+    await shutdown.drain(this.publisher.stop());
+    const hosts = [...this.#hosts.values()];
+    const flush = (flushed: Promise<void>): Promise<void> => shutdown.drain(flushed);
+    await Promise.all(hosts.map((host) => shutdown.close(`${host.name} (${host.provider.kind})`, host.stop(flush))));
+    if (this.options.inbox?.stop !== undefined) await shutdown.close('The inbox', this.options.inbox.stop());
     // A start that was under way ends now too: nothing is to run after this.
-    if (this.#connected !== undefined) await within(this.#connected, left(), clock).catch(() => undefined);
-    await this.options.inbox?.stop?.();
+    if (this.#connected !== undefined) await shutdown.drain(this.#connected);
+    await shutdown.close('The event log', this.options.log.close());
   }
 
   async #connect(plans: readonly SubscriptionPlan[]): Promise<void> {
@@ -218,10 +231,10 @@ export class EventingRuntime {
       ...this.registry.all().map((event) => event.provider),
     ]);
     await Promise.all([this.options.inbox?.start?.(), ...[...used].map((name) => this.#host(name).connect())]);
-    await Promise.all(plans.map((plan) => this.#subscribe(plan)));
+    if (!this.#standsBy) await Promise.all(plans.map((plan) => this.#subscribe(plan)));
     if (this.#state !== 'starting') return;
     this.#state = 'running';
-    this.publisher.start();
+    if (!this.#standsBy) this.publisher.start();
   }
 
   async #subscribe(plan: SubscriptionPlan): Promise<RunningSubscription> {
@@ -232,10 +245,10 @@ export class EventingRuntime {
   }
 
   async #subscribeLater(definition: ListenerDefinition): Promise<ListenerSubscription> {
-    if (this.#state !== 'running')
+    if (this.#state !== 'running' || this.#standsBy)
       throw new EventingError(
         'EVT_NOT_RUNNING',
-        `${definition.label} cannot be subscribed: the application is not started, or is shutting down.`,
+        `${definition.label} cannot be subscribed: the application is not started, stands by, or is shutting down.`,
       );
     const plan = this.#planner.planOne(
       definition,
@@ -252,15 +265,17 @@ export class EventingRuntime {
   #running(listener: string): RunningSubscription {
     const running = this.#subscriptions.of(listener);
     if (running !== undefined) return running;
-    const known = this.listeners.list().map(({ name }) => name);
+    const waiting = this.#waiting.flatMap(({ listeners }) => listeners.map(({ name }) => name));
+    const known = [...this.listeners.list().map(({ name }) => name), ...waiting];
     throw new EventingError(
       'EVT_UNKNOWN_LISTENER',
-      `No listener "${listener}" runs here: ${known.length === 0 ? 'there is none' : `there are ${known.join(', ')}`}.`,
+      `No listener "${listener.slice(0, 200)}" runs here: ${known.length === 0 ? 'there is none' : `there are ${known.join(', ')}`}.`,
     );
   }
 
-  #replayable(listener: string): RunningSubscription {
-    if (this.#state === 'running') return this.#running(listener);
+  #replayable(listener: string): SubscriptionPlan {
+    const waits = this.#waiting.find(({ listeners }) => listeners.some(({ name }) => name === listener));
+    if (this.#state === 'running') return waits ?? this.#running(listener).plan;
     const text = `${listener} cannot be replayed: the application is not started, or is shutting down.`;
     throw new EventingError('EVT_NOT_RUNNING', text);
   }
@@ -269,6 +284,12 @@ export class EventingRuntime {
   #names(): readonly string[] {
     const running = this.#subscriptions.all().map(({ plan }) => plan.name);
     return [...new Set([...this.#planner.names(this.#findings.find()), ...running])];
+  }
+
+  /** Those of them that are not durable and do not run: what is sent to them is lost. */
+  #absent(): readonly string[] {
+    const running = new Set(this.#subscriptions.all().map(({ plan }) => plan.name));
+    return this.#planner.transient(this.#findings.find()).filter((name) => !running.has(name));
   }
 
   /** What kind of provider goes by this name: `kafka`, `memory`. @throws EventingError EVT_UNKNOWN_PROVIDER */

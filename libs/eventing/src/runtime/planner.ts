@@ -1,8 +1,9 @@
 import { EventingError } from '../errors/eventing.error.js';
 import type { FoundPipeline } from '../pipeline/fold.js';
-import { eventRefusals, refusals } from '../provider/ability.check.js';
+import { eventRefusals, isTransactional, refusals } from '../provider/ability.check.js';
 import type { ProviderHost } from '../provider/provider.host.js';
 import { ExceptionHandlers } from '../receive/exception.handlers.js';
+import type { Inbox } from '../receive/inbox.js';
 import type { EventDescriptor } from '../registry/event.descriptor.js';
 import type { EventRegistry } from '../registry/event.registry.js';
 import type { ListenerDefinition, ListenerDescriptor } from '../registry/listener.descriptor.js';
@@ -67,15 +68,29 @@ export class Planner {
 
   /** The subscriptions of what was found, whether they can be had or not. */
   names({ listeners }: Discovered): string[] {
-    return listeners.map((definition) => {
-      const { group, name } = this.options.listeners.over(definition.options, nameOf(definition));
-      return group ?? name ?? definition.label;
+    return listeners.map((definition) => this.#subscriptionOf(definition));
+  }
+
+  /** Those of them that end with their processes. */
+  transient({ listeners }: Discovered): string[] {
+    const passing = listeners.filter((definition) => {
+      const { durable, perProcess } = this.options.listeners.over(definition.options, nameOf(definition));
+      return !(durable ?? perProcess !== true);
     });
+    return passing.map((definition) => this.#subscriptionOf(definition));
+  }
+
+  #subscriptionOf(definition: ListenerDefinition): string {
+    const { group, name } = this.options.listeners.over(definition.options, nameOf(definition));
+    return group ?? name ?? definition.label;
   }
 
   announce(plan: SubscriptionPlan): ListenerAnnouncement[] {
     const { kind, abilities } = this.host(plan.provider).provider;
-    const means = [...(abilities.transactions ? ['transactions'] : []), ...(this.options.inbox ? ['inbox'] : [])];
+    const means = [
+      ...(isTransactional(plan.listeners[0], abilities) ? ['transactions'] : []),
+      ...(this.options.inbox ? ['inbox'] : []),
+    ];
     return announce(this.options.service, kind, plan, means.join(' and '));
   }
 
@@ -100,9 +115,11 @@ export class Planner {
   /** What its provider cannot do for it. A provider that is not there is refused with the event. */
   #refusals(listener: ListenerDescriptor): EventingError[] {
     const host = this.hosts.get(listener.provider);
-    return host === undefined
-      ? []
-      : [...refusals(listener, host.provider.kind, host.provider.abilities, this.options.inbox !== undefined)];
+    if (host === undefined) return [];
+    const { inbox } = this.options;
+    const { kind, abilities } = host.provider;
+    const own = [...inboxRefusals(listener, inbox)];
+    return [...refusals(listener, kind, abilities, inbox !== undefined || own.length > 0), ...own];
   }
 
   #unknownProvider(provider: string, event: string): EventingError {
@@ -114,6 +131,16 @@ export class Planner {
 
 /** What configuration knows a listener by. */
 const nameOf = ({ options, label }: ListenerDefinition): string => options.name ?? label;
+
+/** The events of a batch are settled one by one, so that no transaction of a provider can be theirs. */
+function* inboxRefusals(listener: ListenerDescriptor, inbox: Inbox | undefined): Iterable<EventingError> {
+  if (listener.batch === undefined || listener.guarantee !== 'exactly-once' || inbox?.onceAll !== undefined) return;
+  const why = inbox === undefined ? 'only an inbox can give that' : 'its inbox takes no batches (no onceAll())';
+  yield new EventingError(
+    'EVT_UNSUPPORTED',
+    `${listener.label} asks for batches with guarantee: 'exactly-once', and ${why}: give EventingModule that of nestjs-eventing/postgres, leave batch out, or be 'at-least-once' and idempotent.`,
+  );
+}
 
 /** A pipeline that restores a session for each event would leave a batch without any. */
 function* batchRefusals(

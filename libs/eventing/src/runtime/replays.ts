@@ -7,7 +7,7 @@ import type { ListenerDescriptor } from '../registry/listener.descriptor.js';
 import type { SubscriptionPlan } from '../registry/listener.plan.js';
 import { EventReplays, type Replay, type ReplayOptions, type ReplayReport } from './event-replays.js';
 import type { OpenReplay, SubscriptionOpener } from './subscription.opener.js';
-import type { RunningSubscription, Subscriptions } from './subscriptions.js';
+import type { Subscriptions } from './subscriptions.js';
 
 export interface ReplaysOptions {
   readonly opener: SubscriptionOpener;
@@ -15,8 +15,8 @@ export interface ReplaysOptions {
   /** Milliseconds for which an end waits for listeners at work. */
   readonly drain: number;
   readonly host: (provider: string) => ProviderHost;
-  /** @throws EventingError EVT_UNKNOWN_LISTENER, EVT_NOT_RUNNING */
-  readonly running: (listener: string) => RunningSubscription;
+  /** The subscription of a listener. @throws EventingError EVT_UNKNOWN_LISTENER, EVT_NOT_RUNNING */
+  readonly plan: (listener: string) => SubscriptionPlan;
 }
 
 /** The replays of one application. */
@@ -32,7 +32,7 @@ export class Replays extends EventReplays {
   }
 
   override async start<T extends object>(options: ReplayOptions<T>): Promise<Replay> {
-    const { plan } = this.options.running(options.listener);
+    const plan = this.options.plan(options.listener);
     const listener = plan.listeners.find(({ name }) => name === options.listener) as ListenerDescriptor;
     const host = this.options.host(plan.provider);
     const { kind, abilities } = host.provider;
@@ -62,10 +62,10 @@ export class Replays extends EventReplays {
     };
     await host.connect();
     // Meanwhile it may have been unsubscribed, or the application has begun to stop; and again further down.
-    this.options.running(options.listener);
+    this.options.plan(options.listener);
     const open = await this.options.opener.replay(own, name);
     try {
-      this.options.running(options.listener);
+      this.options.plan(options.listener);
     } catch (error) {
       await open.running.drain(this.options.drain);
       await open.running.leave();

@@ -1,8 +1,10 @@
 import type { EventingContext } from '../envelope/eventing.context.js';
+import { isTransactional } from '../provider/ability.check.js';
 import { foldPipelines } from '../pipeline/fold.js';
 import type { SubscriptionHandle } from '../provider/event-provider.js';
 import type { ProviderHost } from '../provider/provider.host.js';
 import { AttemptRunner } from '../receive/attempt.runner.js';
+import { ExactlyOnceBatch } from '../receive/exactly-once.batch.js';
 import { ExactlyOnce } from '../receive/exactly-once.js';
 import type { ExceptionHandlers } from '../receive/exception.handlers.js';
 import { SubscriptionRunner } from '../receive/subscription.runner.js';
@@ -49,7 +51,7 @@ export class SubscriptionOpener {
         from: first.from,
         window: first.window,
         ordered: first.order === 'cluster',
-        transactional: first.guarantee === 'exactly-once' && provider.abilities.transactions,
+        transactional: isTransactional(first, provider.abilities),
       },
       runner,
     );
@@ -91,14 +93,17 @@ export class SubscriptionOpener {
       foldPipelines(pipelines, 'handleBatch'),
       isReplay,
     );
+    const transactional = !isReplay && isTransactional(plan.listeners[0], provider.abilities);
     const once = (): ExactlyOnce =>
       new ExactlyOnce({
         ...options,
         provider: plan.provider,
         attempts,
-        transactional: provider.abilities.transactions,
+        transactional,
         publish: (name, messages) => publisher.publish(name, messages),
       });
+    const exactly = plan.listeners[0].guarantee === 'exactly-once' ? once() : undefined;
+    const { inbox } = options;
     return new SubscriptionRunner({
       ...options,
       ...plan,
@@ -106,7 +111,12 @@ export class SubscriptionOpener {
       registry,
       attempts,
       isReplay,
-      once: plan.listeners[0].guarantee === 'exactly-once' ? once() : undefined,
+      gathersOutputs: transactional && provider.abilities.gathersOutputs === true,
+      once: exactly,
+      batchAttempts:
+        exactly === undefined || inbox === undefined || plan.listeners[0].batch === undefined
+          ? undefined
+          : new ExactlyOnceBatch({ service: options.service, inbox, attempts, once: exactly }),
       observer: findings.outward().observer,
     });
   }

@@ -1,8 +1,8 @@
-import type { Clock } from '../clock.js';
 import type { SubscriptionHandle } from '../provider/event-provider.js';
 import type { StoppedAt } from '../receive/listener.stop.js';
 import type { SubscriptionRunner } from '../receive/subscription.runner.js';
 import type { SubscriptionPlan } from '../registry/listener.plan.js';
+import type { Shutdown } from './shutdown.js';
 
 /** A subscription that runs. */
 export class RunningSubscription {
@@ -89,8 +89,6 @@ export class Subscriptions {
   /** Those that show listeners the past; they are nobody's position. */
   readonly #replays = new Set<RunningSubscription>();
 
-  constructor(private readonly clock: Clock) {}
-
   addReplay(running: RunningSubscription): void {
     this.#replays.add(running);
   }
@@ -115,13 +113,16 @@ export class Subscriptions {
     await running.leave();
   }
 
-  /** All of them: nothing new, then wait for listeners at work until `deadline`, then leave. */
-  async stop(deadline: number): Promise<void> {
+  /** All of them: nothing new, then wait for listeners at work, then leave. */
+  async stop(shutdown: Shutdown): Promise<void> {
     const running = [...this.all(), ...this.#replays];
     for (const subscription of running) subscription.pause();
-    await Promise.all(running.map((subscription) => subscription.drain(Math.max(1, deadline - this.clock.now()))));
-    await Promise.all(running.map((subscription) => subscription.leave()));
+    await Promise.all(running.map((subscription) => subscription.drain(shutdown.left)));
+    // Before they leave: who hears of it, and would end them too, finds that it is done.
     this.#running.clear();
     this.#replays.clear();
+    const leave = (each: RunningSubscription): Promise<void> =>
+      shutdown.close(`The subscription ${each.plan.name}`, each.leave());
+    await Promise.all(running.map(leave));
   }
 }

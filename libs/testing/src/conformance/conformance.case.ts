@@ -41,6 +41,10 @@ export const needs = {
       : 'the provider declares longestDefer: 0; the kernel holds such events') satisfies Need,
   transactions: (({ abilities }) =>
     abilities.transactions ? undefined : 'the provider declares transactions: false') satisfies Need,
+  sequences: (({ abilities }) =>
+    abilities.sequencedDeadLetters === true
+      ? undefined
+      : 'the provider does not declare sequencedDeadLetters') satisfies Need,
   hook:
     (name: ConformanceHook): Need =>
     ({ cluster }) =>

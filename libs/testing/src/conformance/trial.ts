@@ -31,6 +31,8 @@ export class Trial {
   /** The service that cases speak of when they name none. */
   readonly service: string;
   readonly #log: string[] = [];
+  /** By process: what the kernel said of something that did not close in time. */
+  readonly #unclosed = new Map<string, string>();
   readonly #prefix = `c${randomBytes(4).toString('hex')}`;
   readonly #services: TrialService[] = [];
   readonly #ports: TrialPort[] = [];
@@ -167,6 +169,10 @@ export class Trial {
       stopped,
       this.patience * 2,
     );
+    if (process instanceof TrialPort) return;
+    // The kernel waits for a provider no longer than it must, and says so.
+    const late = this.#unclosed.get(process.instance);
+    if (late !== undefined && !this.#dead.has(process.instance)) throw new Error(late);
   }
 
   until(what: string, check: () => boolean | Promise<boolean>, tell?: () => string): Promise<void> {
@@ -221,6 +227,10 @@ export class Trial {
   #logger(instance: string): ProviderLogger {
     const write = (level: string) => (text: string) =>
       void this.#log.push(`${instance} ${level}: ${text.slice(0, 400)}`);
-    return { log: () => undefined, debug: () => undefined, warn: write('warn'), error: write('error') };
+    const warn = (text: string): void => {
+      write('warn')(text);
+      if (text.includes('did not close within')) this.#unclosed.set(this.name(instance), text);
+    };
+    return { log: () => undefined, debug: () => undefined, warn, error: write('error') };
   }
 }

@@ -16,6 +16,8 @@ import { redriveCases } from './redrive.cases.js';
 import { replayCases } from './replay.cases.js';
 import { retryCases } from './retry.cases.js';
 import { scanCases } from './scan.cases.js';
+import { sequenceStoreCases } from './sequence-store.cases.js';
+import { sequenceCases } from './sequences.cases.js';
 import { sharingCases } from './sharing.cases.js';
 import { exactlyOnceCases } from './exactly-once.cases.js';
 import { transactionCases } from './transactions.cases.js';
@@ -38,6 +40,8 @@ export const allCases: readonly ConformanceCase[] = [
   ...deadLetterCases,
   ...scanCases,
   ...redriveCases,
+  ...sequenceStoreCases,
+  ...sequenceCases,
   ...redeliveryCases,
   ...connectionCases,
   ...transactionCases,
