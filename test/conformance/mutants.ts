@@ -4,6 +4,7 @@ import { deliveryMutants } from './delivery.mutants.js';
 import type { MutantPlan } from './mutant.plan.js';
 import { publishMutants } from './publish.mutants.js';
 import { replayMutants } from './replay.mutants.js';
+import { sequenceMutants } from './sequence.mutants.js';
 import { settlementMutants } from './settlement.mutants.js';
 import { subscriptionMutants } from './subscription.mutants.js';
 import { transactionMutants } from './transaction.mutants.js';
@@ -16,6 +17,7 @@ export const mutants: readonly MutantPlan[] = [
   ...deliveryMutants,
   ...settlementMutants,
   ...deadLetterMutants,
+  ...sequenceMutants,
   ...connectionMutants,
   ...transactionMutants,
 ];

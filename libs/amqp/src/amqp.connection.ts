@@ -35,6 +35,7 @@ export class AmqpConnection {
       const connection = rhea.create_container({ id: containerId }).connect({
         host,
         port,
+        ...(options.vhost === undefined ? {} : { hostname: `vhost:${options.vhost}` }),
         username: username ?? 'anonymous',
         ...(password === undefined ? {} : { password }),
         reconnect: false,
@@ -68,6 +69,15 @@ export class AmqpConnection {
         resolve(self);
       });
     });
+  }
+
+  /** As the broker calls itself; empty where it does not. */
+  get product(): string {
+    return this.told('product');
+  }
+
+  get version(): string {
+    return this.told('version');
   }
 
   get isLost(): boolean {
@@ -122,6 +132,12 @@ export class AmqpConnection {
     this.rhea.close();
     await closed;
     this.lose(new Error('the connection was closed'));
+  }
+
+  private told(property: string): string {
+    const told: Readonly<Record<string, unknown>> | undefined = this.rhea.properties;
+    const value = told?.[property];
+    return typeof value === 'string' ? value.slice(0, 100) : '';
   }
 
   private listen(opened: () => void): void {

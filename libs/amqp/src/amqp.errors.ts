@@ -12,8 +12,8 @@ export class BrokerError extends Error {
 }
 
 const UNAUTHORIZED = 'amqp:unauthorized-access';
-/** Artemis's numbers for a user that may not do it, and for one it does not know. */
-const NOT_ALLOWED = /AMQ229(031|032|213)|does not have permission/;
+/** Artemis's numbers for a user that may not do it, and for one it does not know; and RabbitMQ's words. */
+const NOT_ALLOWED = /AMQ229(031|032|213)|does not have permission|access to .+ refused/;
 /** Node's and OpenSSL's names for a certificate that will not become valid by waiting. */
 const CERTIFICATE = /CERT|^ERR_TLS|^ERR_SSL|SELF_SIGNED|UNABLE_TO_(VERIFY|GET_ISSUER)|WRONG_VERSION_NUMBER/;
 

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Delivery } from 'nestjs-eventing';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { closeSessions } from '../../../test/brokers/artemis/artemis-management.js';
 import { type ArtemisBroker, startOwnArtemis } from '../../../test/brokers/brokers.js';
 import { control, message, Network, TestProcess, textOf, until } from './amqp.fixture.js';
 
@@ -107,8 +108,9 @@ describe('the AMQP provider when the broker is in trouble', { timeout: 180_000 }
     const trouble = (async () => {
       for (let round = 0; !over; round++) {
         await new Promise((resolve) => setTimeout(resolve, 300 + Math.random() * 500));
-        if (round % 2 === 0) network.breakAll();
-        else await own().closeConnections();
+        if (round % 3 === 0) network.breakAll();
+        else if (round % 3 === 1) await own().closeConnections();
+        else await closeSessions(own().access);
       }
     })();
     await all;
@@ -116,6 +118,36 @@ describe('the AMQP provider when the broker is in trouble', { timeout: 180_000 }
     await trouble;
     expect(progress.failures).toEqual([]);
     await expectAll(reader);
+  });
+
+  it('notices that the broker ends a session alone, and goes on', async () => {
+    const [sender, reader] = [await started(), await started()];
+    await reader.subscribe('Receipt', channel);
+    for (let round = 0; round < 4; round++) {
+      expect(await closeSessions(own().access)).toBeGreaterThan(0);
+      expect(await sender.provider.publish([message(channel, { text: String(round) })])).toEqual([]);
+      await until('it is handled', () => reader.texts.includes(String(round)));
+    }
+    const began = Date.now();
+    await reader.stop();
+    expect(Date.now() - began).toBeLessThan(15_000);
+  });
+
+  it('notices that the broker ends a link alone, with its queue, and makes both again', async () => {
+    const [sender, reader] = [await started(), await started()];
+    await reader.subscribe('Receipt', channel);
+    const queue = `${channel}:${service}:Receipt`;
+    const isThere = async (): Promise<boolean> => {
+      const names = (await control(own().access, 'broker', 'getQueueNames')) as string[];
+      return names.includes(queue);
+    };
+    for (let round = 0; round < 3; round++) {
+      await control(own().access, 'broker', 'destroyQueue', queue, true, false);
+      await until('the queue is there again', isThere);
+      expect(await sender.provider.publish([message(channel, { text: String(round) })])).toEqual([]);
+      await until('it is handled', () => reader.texts.includes(String(round)));
+    }
+    expect(reader.context.statuses).toEqual(['connected']);
   });
 
   it('hands over to another process when a consumer is cut off for good', async () => {

@@ -21,3 +21,16 @@ it('declares what it can do before it connects', () => {
   expect(abilities).toMatchObject({ order: 'cluster', durable: true, groups: true, perProcess: true, replay: false });
   expect(abilities.largestMessage).toBe(8 * 1024 * 1024);
 });
+
+it('keeps options for RabbitMQ to RabbitMQ', () => {
+  expect(resolveAmqpOptions({ broker: 'rabbitmq' })).toMatchObject({ broker: 'rabbitmq', addresses: 'v2' });
+  for (const wrong of [{ broker: 'qpid' }, { vhost: 'tenant' }, { addresses: 'v1' }, { broker: 'rabbitmq', vhost: '' }])
+    expect(() => amqp(wrong as object)).toThrow(expect.objectContaining({ code: 'EVT_INVALID_OPTIONS' }));
+});
+
+it('declares less where it cannot make queues by itself', () => {
+  const create = (addresses: 'v1' | 'v2') =>
+    amqp({ broker: 'rabbitmq', addresses }).create(contextOf('shop', { topology: 'check' })).abilities;
+  expect(create('v2')).toMatchObject({ order: 'cluster', perProcess: true, longestDefer: 0, replay: false });
+  expect(create('v1')).toMatchObject({ order: 'process', perProcess: false, longestDefer: 0 });
+});

@@ -11,6 +11,18 @@ export interface SocketTarget {
 
 /** Options of `amqp()`. Times in milliseconds, sizes in bytes. */
 export interface AmqpOptions {
+  /**
+   * The kind of broker: all speak AMQP 1.0, but each has its own addresses, and its own way to make queues. The start is refused where
+   * another one answers. @default 'artemis'
+   */
+  readonly broker?: 'artemis' | 'rabbitmq';
+  /**
+   * How RabbitMQ's addresses are spelled. `v1`: as RabbitMQ 3 with its plugin wants them; then nothing can be made, looked for or
+   * scanned over AMQP 1.0, and `topology` must be `'check'`. @default 'v2'
+   */
+  readonly addresses?: 'v2' | 'v1';
+  /** Of RabbitMQ. @default the broker's `default_vhost` */
+  readonly vhost?: string;
   /** @default 'localhost' */
   readonly host?: string;
   /** @default 5672, or 5671 with `tls` */
@@ -44,8 +56,9 @@ export interface AmqpOptions {
 }
 
 export type ResolvedAmqpOptions = Required<
-  Omit<AmqpOptions, 'tls' | 'openSocket' | 'containerId' | 'username' | 'password'>
+  Omit<AmqpOptions, 'tls' | 'openSocket' | 'containerId' | 'username' | 'password' | 'vhost'>
 > & {
+  readonly vhost: string | undefined;
   readonly tls: ConnectionOptions | undefined;
   readonly openSocket: ((target: SocketTarget) => Socket) | undefined;
   readonly containerId: string | undefined;
@@ -69,6 +82,9 @@ const LIMITS: NumberLimits = {
 export function resolveAmqpOptions(options: AmqpOptions): ResolvedAmqpOptions {
   const tls = options.tls === true ? {} : options.tls === false ? undefined : options.tls;
   const resolved = {
+    broker: options.broker ?? 'artemis',
+    addresses: options.addresses ?? 'v2',
+    vhost: options.vhost,
     host: options.host ?? 'localhost',
     port: options.port ?? (tls === undefined ? 5672 : 5671),
     username: options.username,
@@ -86,10 +102,21 @@ export function resolveAmqpOptions(options: AmqpOptions): ResolvedAmqpOptions {
   const faults = optionFaults(options, resolved, LIMITS);
   if (typeof resolved.host !== 'string' || !/^[^\s/@]+$/.test(resolved.host))
     faults.push('`host` must be the name or address of a host, without scheme, user and port');
+  faults.push(...brokerFaults(resolved, options));
   const { username, password } = resolved;
   if ((username === undefined) !== (password === undefined) || username === '' || password === '')
     faults.push('`username` and `password` belong together: give both, or none for SASL ANONYMOUS');
   if (faults.length > 0)
     throw new EventingError('EVT_INVALID_OPTIONS', `amqp({ … }) cannot be used: ${faults.join('; ')}.`);
   return resolved;
+}
+
+function brokerFaults({ broker, addresses, vhost }: Partial<AmqpOptions>, given: AmqpOptions): readonly string[] {
+  const faults: string[] = [];
+  if (broker !== 'artemis' && broker !== 'rabbitmq') faults.push("`broker` must be 'artemis' or 'rabbitmq'");
+  if (addresses !== 'v1' && addresses !== 'v2') faults.push("`addresses` must be 'v1' or 'v2'");
+  if (vhost !== undefined && (typeof vhost !== 'string' || vhost === '')) faults.push('`vhost` must be a name');
+  if (broker === 'artemis' && (given.addresses !== undefined || vhost !== undefined))
+    faults.push("`addresses` and `vhost` are for `broker: 'rabbitmq'`");
+  return faults;
 }

@@ -3,19 +3,18 @@ import { type Abilities, type ChannelPlan, type DeadLetterStore, EventingError, 
 import { AmqpConnection } from './amqp.connection.js';
 import { connectionError, hopeless } from './amqp.errors.js';
 import { AmqpLine } from './amqp.line.js';
-import { Management } from './amqp.management.js';
-import { fullName, queueName } from './amqp.names.js';
 import { type AmqpOptions, resolveAmqpOptions, type ResolvedAmqpOptions } from './amqp.options.js';
 import { AmqpSubscription } from './amqp.subscription.js';
-import { AmqpTopology, type QueuePlan } from './amqp.topology.js';
-import { DeadLetterQueue } from './dead-letter.queue.js';
+import { ArtemisDialect } from './artemis.dialect.js';
+import type { BrokerDialect, DialectParts } from './broker.dialect.js';
 import { encodeMessage } from './message.encoder.js';
 import { CLOUD_EVENTS, CONTENT_TYPE, MARK } from './message.names.js';
-import { PublishQueue, type TargetedMessage } from './publish.queue.js';
+import { PublishQueue } from './publish.queue.js';
+import { RabbitMqDialect } from './rabbitmq.dialect.js';
 
 /**
- * Events over AMQP 1.0 on ActiveMQ Artemis. A channel is a multicast address, a listener a durable queue
- * `<channel>:<service>:<listener>` of it.
+ * Events over AMQP 1.0, on ActiveMQ Artemis or on RabbitMQ 4. A channel is a multicast address there and an exchange here, a listener a
+ * durable queue `<channel>:<service>:<listener>` of it.
  *
  * Throws EVT_INVALID_OPTIONS at once for options that cannot be used. See docs/providers/amqp.md.
  */
@@ -26,8 +25,6 @@ export function amqp(options: AmqpOptions = {}): ProviderFactory {
 
 /** The longest that a stopping provider waits for messages that were taken for publishing. */
 const LAST_FLUSH = 5_000;
-/** The broker sets no limit; what is further off is a mistake. */
-const LONGEST_DEFER = 365 * 86_400_000;
 
 class AmqpProvider implements EventProvider {
   readonly kind = 'amqp';
@@ -42,10 +39,8 @@ class AmqpProvider implements EventProvider {
   private readonly publishing: AmqpLine;
   private readonly consuming: AmqpLine;
   private readonly publisher: PublishQueue;
-  private readonly topology: AmqpTopology;
-  private readonly letters: DeadLetterQueue;
+  private readonly dialect: BrokerDialect;
   private readonly handles = new Set<AmqpSubscription>();
-  private management: Management | undefined;
   private starting: Promise<unknown> | undefined;
   private stopping: Promise<void> | undefined;
   private stopped = false;
@@ -58,29 +53,27 @@ class AmqpProvider implements EventProvider {
     private readonly options: ResolvedAmqpOptions,
     private readonly context: ProviderContext,
   ) {
-    const { service, clock, publishTimeout, topology, logger } = context;
-    this.abilities = {
-      order: 'cluster',
-      durable: true,
-      groups: true,
-      perProcess: true,
-      longestDefer: LONGEST_DEFER,
-      replay: false,
-      transactions: false,
-      largestMessage: options.maxMessageBytes,
+    const { service, clock, publishTimeout } = context;
+    const open = async (): Promise<AmqpConnection> => {
+      const connection = await AmqpConnection.open(options, options.containerId ?? service);
+      try {
+        this.dialect.recognize(connection);
+      } catch (error) {
+        await connection.close();
+        throw error;
+      }
+      return connection;
     };
-    const open = (): Promise<AmqpConnection> => AmqpConnection.open(options, options.containerId ?? service);
     this.publishing = new AmqpLine(open, {
       up: () => {
         const { connection } = this.publishing;
         if (connection === undefined) return;
-        this.management = new Management(connection, options.requestTimeout);
-        this.topology.forget();
+        this.dialect.up(connection);
         this.publisher.up(connection);
         this.up();
       },
       down: (cause) => {
-        this.management = undefined;
+        this.dialect.down();
         if (this.publisher.connection !== undefined) this.linesUp--;
         this.publisher.down(cause);
         this.down(cause);
@@ -98,15 +91,15 @@ class AmqpProvider implements EventProvider {
         this.down(cause);
       },
     });
-    this.topology = new AmqpTopology(() => this.managed(), topology, logger);
-    this.publisher = new PublishQueue({ publishTimeout, clock, prepare: (target) => this.prepare(target) });
-    this.letters = new DeadLetterQueue(`${service}.dead-letters`, {
-      publisher: this.publisher,
-      topology: this.topology,
-      now: () => clock.now(),
-      connection: () => this.consuming.connection,
+    this.publisher = new PublishQueue({
+      publishTimeout,
+      clock,
+      prepare: (target) => this.dialect.prepareTarget(target),
+      unrouted: (target) => this.dialect.unrouted(target),
     });
-    this.deadLetters = this.letters;
+    const reading = (): AmqpConnection | undefined => this.consuming.connection;
+    this.dialect = dialectOf({ options, context, publisher: this.publisher, reading });
+    ({ abilities: this.abilities, deadLetters: this.deadLetters } = this.dialect);
   }
 
   async start(channels: readonly ChannelPlan[]): Promise<void> {
@@ -129,20 +122,25 @@ class AmqpProvider implements EventProvider {
 
   publish(messages: readonly OutgoingMessage[]): Promise<readonly PublishFailure[]> {
     if (messages.some(({ to }) => to !== undefined)) return this.publishTargeted(messages);
-    return this.publisher.publish(messages.map(encode));
+    return this.publisher.publish(
+      messages.map((message) => ({
+        target: this.dialect.targetOf(message.channel),
+        bytes: encodeMessage({ ...message, to: message.channel }),
+      })),
+    );
   }
 
   async subscribe(subscription: Subscription, subscriber: Subscriber): Promise<SubscriptionHandle> {
     if (subscription.from !== 'first-subscription')
       throw new EventingError('EVT_UNSUPPORTED', `${subscription.name} asks for a start in the past (from), which a queue cannot give: leave from out.`); // prettier-ignore
-    const { context, options, consuming: line, topology, publisher } = this;
+    const { context, options, consuming: line, publisher, dialect } = this;
     const parts = {
-      ...{ context, options, line, topology, publisher },
+      ...{ context, options, line, publisher },
       appendLetter: ({ letter }: { readonly letter: Parameters<DeadLetterStore['append']>[0] }) =>
-        this.letters.append(letter),
+        this.deadLetters.append(letter),
     };
-    const plans = subscription.channels.map((channel) => this.planOf(channel, subscription));
-    const handle = new AmqpSubscription(parts, plans, subscription, subscriber);
+    const queues = subscription.channels.map((channel) => dialect.queueOf(channel, subscription));
+    const handle = new AmqpSubscription(parts, queues, subscription, subscriber);
     this.handles.add(handle);
     try {
       await handle.start();
@@ -175,9 +173,7 @@ class AmqpProvider implements EventProvider {
   private async prepareAll(channels: readonly ChannelPlan[]): Promise<void> {
     for (;;) {
       try {
-        for (const { name } of channels) await this.topology.ensureAddress(name);
-        await this.topology.declare(this.letters.plan);
-        await this.topology.verify(this.letters.plan);
+        await this.dialect.prepareService(channels.map(({ name }) => name));
         return;
       } catch (error) {
         const final = hopeless(error);
@@ -194,7 +190,8 @@ class AmqpProvider implements EventProvider {
     const failures: PublishFailure[] = [];
     for (const [index, message] of messages.entries()) {
       try {
-        const targets = message.to === undefined ? [message.channel] : await this.queuesOf(message.channel, message.to);
+        const { channel, to } = message;
+        const targets = to === undefined ? [this.dialect.targetOf(channel)] : await this.dialect.targetsOf(channel, to);
         const marks = { [MARK.redriven]: randomUUID() };
         for (const target of targets)
           await this.publisher.publishOne({
@@ -207,41 +204,6 @@ class AmqpProvider implements EventProvider {
       }
     }
     return failures;
-  }
-
-  private async queuesOf(channel: string, listener: string): Promise<readonly string[]> {
-    const name = queueName(channel, this.context.service, listener);
-    const names = (await this.topology.findAll(name)).filter((each) => each === name || each.startsWith(`${name}:`));
-    if (names.length > 0) return names.map((each) => fullName(channel, each));
-    throw new EventingError(
-      'EVT_PUBLISH_FAILED',
-      `There is no queue ${name}: start ${listener} of ${this.context.service} before something is sent to it alone.`,
-    );
-  }
-
-  private planOf(channel: string, { name, perProcess, durable, ordered }: Subscription): QueuePlan {
-    const { service, instance } = this.context;
-    const common = { address: channel, routing: 'MULTICAST', exclusive: ordered } as const;
-    const grace = this.options.queueGrace;
-    if (perProcess)
-      return { ...common, name: queueName(channel, service, name, instance), durable: false, exclusive: false, grace };
-    const shared = queueName(channel, service, name);
-    return durable ? { ...common, name: shared, durable } : { ...common, name: shared, durable, grace };
-  }
-
-  private async prepare(target: string): Promise<void> {
-    if (target === this.letters.name) return this.topology.declare(this.letters.plan);
-    const [address = '', queue] = target.split('::');
-    if (queue === undefined) return this.topology.ensureAddress(address);
-    // A link to a queue that is not there would make one.
-    if ((await this.topology.find(queue)) === undefined)
-      throw new EventingError('EVT_PUBLISH_FAILED', `There is no queue ${queue} any more.`);
-  }
-
-  private async managed(): Promise<Management> {
-    if (this.management === undefined)
-      throw new EventingError('EVT_CONNECTION', 'The broker cannot be reached for now.');
-    return this.management;
   }
 
   private up(): void {
@@ -265,6 +227,6 @@ class AmqpProvider implements EventProvider {
   }
 }
 
-function encode(message: OutgoingMessage): TargetedMessage {
-  return { target: message.channel, bytes: encodeMessage({ ...message, to: message.channel }) };
+function dialectOf(parts: DialectParts): BrokerDialect {
+  return parts.options.broker === 'rabbitmq' ? new RabbitMqDialect(parts) : new ArtemisDialect(parts);
 }

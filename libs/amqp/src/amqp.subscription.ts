@@ -2,14 +2,13 @@ import { Alarm, backoff, EventingError, type ProviderContext, type Subscriber, t
 import type { AmqpLine } from './amqp.line.js';
 import { connectionError, hopeless } from './amqp.errors.js';
 import type { ResolvedAmqpOptions } from './amqp.options.js';
-import type { AmqpTopology, QueuePlan } from './amqp.topology.js';
+import type { ListenerQueue } from './broker.dialect.js';
 import { QueueLink, type QueueLinkParts } from './queue.link.js';
 
 export interface SubscriptionParts extends Omit<QueueLinkParts, 'remembered'> {
   readonly context: ProviderContext;
   readonly options: ResolvedAmqpOptions;
   readonly line: AmqpLine;
-  readonly topology: AmqpTopology;
 }
 
 /** One queue of a subscription: made, consumed from, and again after each loss, until it is stopped. */
@@ -27,7 +26,7 @@ export class QueueReader {
 
   constructor(
     private readonly parts: SubscriptionParts,
-    readonly plan: QueuePlan,
+    readonly queue: ListenerQueue,
     private readonly window: number,
     private readonly subscriber: Subscriber,
   ) {}
@@ -36,7 +35,7 @@ export class QueueReader {
   start(): Promise<void> {
     return new Promise((resolve, reject) => {
       this.running = this.run(resolve).catch(reject);
-      void this.running.then(() => reject(new EventingError('EVT_NOT_RUNNING', `${this.plan.name} was stopped.`)));
+      void this.running.then(() => reject(new EventingError('EVT_NOT_RUNNING', `${this.queue.name} was stopped.`)));
     });
   }
 
@@ -51,7 +50,7 @@ export class QueueReader {
   }
 
   async lag(): Promise<number> {
-    return this.parts.topology.countMessages(this.plan.name);
+    return this.queue.count(this.link?.unsettled ?? 0);
   }
 
   async stop(): Promise<void> {
@@ -61,9 +60,7 @@ export class QueueReader {
     this.alarm.wake();
     await this.link?.close();
     await this.running;
-    // A queue with consumers stays.
-    if (this.plan.grace !== undefined && this.parts.line.connection !== undefined)
-      await this.parts.topology.removeUnused(this.plan.name).catch(() => undefined);
+    await this.queue.left().catch(() => undefined);
   }
 
   private async run(first: () => void): Promise<void> {
@@ -77,11 +74,14 @@ export class QueueReader {
           this.link = this.newLink(resolve);
         });
         const link = this.link as QueueLink;
-        await this.parts.topology.declare(this.plan);
+        await this.queue.declare();
         if (this.isStopped()) return;
         // What is wrong with the queue tells more than why there is no link to it.
-        const refused = await link.attach(connection).catch((error: Error) => error);
-        await this.parts.topology.verify(this.plan);
+        const refused = await link.attach(connection).then(
+          () => undefined,
+          (error: Error) => error,
+        );
+        await this.queue.verify(refused);
         if (refused !== undefined) throw refused;
         if (this.isStopped()) return await link.close();
         link.begin();
@@ -97,7 +97,7 @@ export class QueueReader {
       }
       if (this.isStopped()) return;
       if (began) {
-        const { name } = this.plan;
+        const { name } = this.queue;
         if (!connection.isLost)
           this.parts.context.logger.warn(
             `${connectionError(cause).code}: ${name} is not consumed from for now: ${cause.message}`,
@@ -109,10 +109,11 @@ export class QueueReader {
   }
 
   private newLink(ended: (cause: Error) => void): QueueLink {
-    const { parts, plan, window, subscriber, remembered } = this;
+    const { parts, queue, window, subscriber, remembered } = this;
     const { clock } = parts.context;
     const { settleInterval } = parts.options;
-    const what = { channel: plan.address, queue: plan.name, window, settleInterval, clock };
+    const { channel, name, address } = queue;
+    const what = { channel, queue: name, address, window, settleInterval, clock };
     const { publisher, appendLetter } = parts;
     return new QueueLink(what, { publisher, appendLetter, remembered }, subscriber, this.paused, (cause) => {
       ended(cause);
@@ -130,8 +131,13 @@ export class AmqpSubscription implements SubscriptionHandle {
   private readonly readers: readonly QueueReader[];
   private stopping: Promise<void> | undefined;
 
-  constructor(parts: SubscriptionParts, plans: readonly QueuePlan[], { window }: Subscription, subscriber: Subscriber) {
-    this.readers = plans.map((plan) => new QueueReader(parts, plan, window, subscriber));
+  constructor(
+    parts: SubscriptionParts,
+    queues: readonly ListenerQueue[],
+    { window }: Subscription,
+    subscriber: Subscriber,
+  ) {
+    this.readers = queues.map((queue) => new QueueReader(parts, queue, window, subscriber));
   }
 
   async start(): Promise<void> {

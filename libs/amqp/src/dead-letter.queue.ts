@@ -2,7 +2,7 @@ import rhea from 'rhea';
 import { type DeadLetter, type DeadLetterPage, type DeadLetterQuery, type DeadLetterStore, decodeDeadLetter, encodeDeadLetter, EventingError } from 'nestjs-eventing'; // prettier-ignore
 import type { AmqpConnection } from './amqp.connection.js';
 import { connectionError } from './amqp.errors.js';
-import type { AmqpTopology, QueuePlan } from './amqp.topology.js';
+import type { AmqpTopology, QueuePlan } from './artemis.topology.js';
 import { decodeMessage } from './message.decoder.js';
 import { encodeMessage } from './message.encoder.js';
 import { MARK } from './message.names.js';

@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { AmqpReader, type AmqpValue, Opaque } from './amqp.reader.js';
-import { ATTEMPT, BODY_KIND, CLOUD_EVENTS, CLOUD_EVENTS_JMS, CONTENT_TYPE, DELIVERY_TIME, FOREIGN, MARK } from './message.names.js'; // prettier-ignore
+import { ATTEMPT, BODY_KIND, CLOUD_EVENTS, CLOUD_EVENTS_JMS, CONTENT_TYPE, DELIVERY_TIME, FOREIGN, MARK, STREAM_OFFSET } from './message.names.js'; // prettier-ignore
 
 const EMPTY = Buffer.alloc(0);
 const OURS = new Set<string>(Object.values(MARK));
@@ -20,6 +20,10 @@ export class ReceivedMessage {
   /** A dead letter's. */
   letter: string | undefined;
   stamp = 0;
+  isTombstone = false;
+  endMark: string | undefined;
+  /** In a stream. */
+  offset: number | undefined;
   /** Where properties, application properties and body begin: what the broker does not change. */
   bareAt = 0;
   hasId = false;
@@ -129,6 +133,7 @@ function readAnnotations(message: ReceivedMessage, reader: AmqpReader): void {
     const name = reader.value();
     const value = reader.value();
     if (name === ATTEMPT && typeof value === 'number' && value >= 1) message.attempt = Math.trunc(value);
+    else if (name === STREAM_OFFSET && typeof value === 'number') message.offset = value;
     else if (name === DELIVERY_TIME) {
       const time = value instanceof Date ? value.getTime() : value;
       if (typeof time === 'number') message.notBefore = time;
@@ -182,6 +187,8 @@ function readHeaders(message: ReceivedMessage, reader: AmqpReader): void {
     if (OURS.has(name)) {
       if (name === MARK.letter && typeof value === 'string') message.letter = value;
       else if (name === MARK.stamp && typeof value === 'number') message.stamp = value;
+      else if (name === MARK.removed) message.isTombstone = true;
+      else if (name === MARK.end && typeof value === 'string') message.endMark = value;
     } else if (name.startsWith(CLOUD_EVENTS_JMS)) {
       const usual = CLOUD_EVENTS + name.slice(CLOUD_EVENTS_JMS.length);
       if (message.headers[usual] === undefined) setHeader(message, usual, value);

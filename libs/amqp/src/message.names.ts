@@ -18,6 +18,8 @@ export const BODY_KIND = 'eventing-amqp-body';
 /** Annotations of a deferred message. */
 export const DELIVERY_TIME = 'x-opt-delivery-time';
 export const ATTEMPT = 'x-opt-eventing-attempt';
+/** Where a message stands in a stream of RabbitMQ's. */
+export const STREAM_OFFSET = 'x-stream-offset';
 
 /** Our own application properties. In capitals, as no user's header is, and fit for selectors. */
 export const MARK = {
@@ -26,4 +28,7 @@ export const MARK = {
   /** A dead letter's id, and where it stands in the order of letters. */
   letter: 'EVENTING_LETTER',
   stamp: 'EVENTING_STAMP',
+  /** In a stream: that the letter is gone, and how far a scan reads. */
+  removed: 'EVENTING_REMOVED',
+  end: 'EVENTING_END',
 } as const;

@@ -2,7 +2,7 @@ import type { Sender, Session } from 'rhea';
 import type { AmqpConnection } from './amqp.connection.js';
 import { asError } from './amqp.errors.js';
 import { internalsOf } from './rhea.internals.js';
-import type { OpenMessage } from './publish.call.js';
+import type { QueuedMessage } from './queued.message.js';
 
 /** A link that the broker ends so often in a row has something against the message at its head. */
 const PATIENCE = 3;
@@ -14,7 +14,7 @@ export interface PublishLinkHost {
   session(): Session | undefined;
   /** Sees that there is something to send to. */
   prepare(target: string): Promise<void>;
-  failed(link: PublishLink, error: Error, messages: readonly OpenMessage[]): void;
+  failed(link: PublishLink, error: Error, messages: readonly QueuedMessage[]): void;
   /** By the time that is given, milliseconds from now. */
   later(fn: () => void, ms: number): void;
 }
@@ -22,8 +22,8 @@ export interface PublishLinkHost {
 /** What is sent to one address or queue, in order: what waits, and what is on its way. */
 export class PublishLink {
   /** Sent and not answered, by delivery id, in order. */
-  readonly flying = new Map<number, OpenMessage>();
-  private waiting: OpenMessage[] = [];
+  readonly flying = new Map<number, QueuedMessage>();
+  private waiting: QueuedMessage[] = [];
   private head = 0;
   private sender: Sender | undefined;
   private opening = false;
@@ -38,7 +38,7 @@ export class PublishLink {
     return this.flying.size === 0 && this.head === this.waiting.length;
   }
 
-  add(message: OpenMessage): void {
+  add(message: QueuedMessage): void {
     this.waiting.push(message);
   }
 
@@ -59,7 +59,7 @@ export class PublishLink {
     );
     if (allowed > 0) connection.cork();
     while (allowed > 0 && this.head < this.waiting.length) {
-      const message = this.waiting[this.head++] as OpenMessage;
+      const message = this.waiting[this.head++] as QueuedMessage;
       if (message.done) continue;
       message.sending = true;
       this.flying.set(sender.send(message.bytes, undefined, 0).id, message);
@@ -72,7 +72,7 @@ export class PublishLink {
   }
 
   /** The broker's answer to one of those on their way. */
-  answered(deliveryId: number): OpenMessage | undefined {
+  answered(deliveryId: number): QueuedMessage | undefined {
     const message = this.flying.get(deliveryId);
     if (message === undefined) return undefined;
     this.flying.delete(deliveryId);
@@ -84,7 +84,7 @@ export class PublishLink {
   lost(): void {
     this.sender = undefined;
     this.opening = false;
-    const again: OpenMessage[] = [];
+    const again: QueuedMessage[] = [];
     for (const message of this.flying.values()) {
       message.sending = false;
       if (message.done) continue;
@@ -104,7 +104,7 @@ export class PublishLink {
   }
 
   /** Everything that waits. */
-  takeAll(): readonly OpenMessage[] {
+  takeAll(): readonly QueuedMessage[] {
     const all = this.waiting.slice(this.head).filter((message) => !message.done);
     this.waiting = [];
     this.head = 0;

@@ -2,6 +2,7 @@ import {
   type Clock,
   EventingError,
   type ErrorCode,
+  PublishCall,
   type PublishFailure,
   settledWithin,
   type Timer,
@@ -9,8 +10,9 @@ import {
 import type { Session } from 'rhea';
 import type { AmqpConnection } from './amqp.connection.js';
 import { BrokerError, refusal } from './amqp.errors.js';
-import { OpenMessage, PublishCall } from './publish.call.js';
 import { PublishLink, type PublishLinkHost } from './publish.link.js';
+import { QueuedMessage } from './queued.message.js';
+import { UnroutedMessages } from './unrouted.messages.js';
 import { connectionInternals, type DescribedState, type DispositionFrame, internalsOf } from './rhea.internals.js';
 
 export interface TargetedMessage {
@@ -23,6 +25,8 @@ export interface PublishQueueOptions {
   readonly publishTimeout: number;
   readonly clock: Clock;
   prepare(target: string): Promise<void>;
+  /** Of a target whose messages the broker gave back: resolves where that is as it should be, and rejects with why it is not. */
+  unrouted(target: string): Promise<void>;
 }
 
 const STOPPED = 'The AMQP provider is stopped.';
@@ -30,6 +34,7 @@ const STOPPED = 'The AMQP provider is stopped.';
 const MOST_LINKS = 512;
 const ACCEPTED = 0x24;
 const REJECTED = 0x25;
+const RELEASED = 0x26;
 
 /**
  * Keeps messages in order and sends them as quickly as the broker allows, without waiting for an answer in between. What had no
@@ -38,11 +43,10 @@ const REJECTED = 0x25;
 export class PublishQueue implements PublishLinkHost {
   connection: AmqpConnection | undefined;
   private readonly links = new Map<string, PublishLink>();
-  private readonly calls: PublishCall[] = [];
+  private readonly calls: PublishCall<QueuedMessage>[] = [];
   private firstCall = 0;
   /** Whose a link of rhea's is. */
   readonly owners = new WeakMap<object, PublishLink>();
-  private readonly open = new Map<PublishCall, OpenMessage[]>();
   private current: Session | undefined;
   private expiry: Timer | undefined;
   private readonly laters = new Set<Timer>();
@@ -50,7 +54,14 @@ export class PublishQueue implements PublishLinkHost {
   private closed = false;
   private idle: (() => void) | undefined;
 
-  constructor(private readonly options: PublishQueueOptions) {}
+  private readonly unrouted: UnroutedMessages;
+
+  constructor(private readonly options: PublishQueueOptions) {
+    this.unrouted = new UnroutedMessages(
+      (target) => options.unrouted(target),
+      (target, messages, refused) => this.decided(target, messages, refused),
+    );
+  }
 
   /** Resolves when each message is stored or has failed. Never rejects. */
   publish(messages: readonly TargetedMessage[]): Promise<readonly PublishFailure[]> {
@@ -61,19 +72,17 @@ export class PublishQueue implements PublishLinkHost {
     }
     return new Promise((resolve) => {
       const deadline = this.options.clock.now() + this.options.publishTimeout;
-      const call = new PublishCall(messages.length, deadline, resolve);
-      const open = new Array<OpenMessage>(messages.length);
+      const call = new PublishCall<QueuedMessage>(messages.length, deadline, resolve);
       const touched = new Set<PublishLink>();
       for (let index = 0; index < messages.length; index++) {
         const { target, bytes } = messages[index] as TargetedMessage;
         const link = this.linkTo(target);
-        const message = new OpenMessage(call, index, bytes);
-        open[index] = message;
+        const message = new QueuedMessage(call, index, bytes);
+        call.messages.push(message);
         link.add(message);
         touched.add(link);
       }
       this.calls.push(call);
-      this.open.set(call, open);
       if (this.expiry === undefined) this.watch();
       for (const link of touched) link.pump();
     });
@@ -101,12 +110,12 @@ export class PublishQueue implements PublishLinkHost {
   /** Takes nothing more. Resolves when everything taken is answered, at the latest after `patience` milliseconds. */
   async close(patience: number): Promise<void> {
     this.closed = true;
-    if (this.open.size > 0) await settledWithin(new Promise<void>((resolve) => (this.idle = resolve)), patience);
+    if (this.firstCall < this.calls.length)
+      await settledWithin(new Promise<void>((resolve) => (this.idle = resolve)), patience);
     this.expiry?.cancel();
     for (const timer of this.laters) timer.cancel();
-    for (const call of this.open.keys())
+    for (const call of this.calls.slice(this.firstCall))
       this.giveUp(call, 'EVT_NOT_RUNNING', `${STOPPED} The broker had not confirmed the event.`);
-    this.open.clear();
   }
 
   session(): Session | undefined {
@@ -120,7 +129,7 @@ export class PublishQueue implements PublishLinkHost {
     return this.options.prepare(target);
   }
 
-  failed(link: PublishLink, error: Error, messages: readonly OpenMessage[]): void {
+  failed(link: PublishLink, error: Error, messages: readonly QueuedMessage[]): void {
     this.lastError = error;
     for (const message of messages) this.fail(message, refusal(error, link.target, message.mayBeStored));
     this.forgetAnswered();
@@ -166,10 +175,9 @@ export class PublishQueue implements PublishLinkHost {
       if (link === undefined || message === undefined) continue;
       message.sending = false;
       if (message.done) continue;
-      if (code === ACCEPTED) {
-        message.done = true;
-        message.call.stored();
-      } else this.fail(message, refusal(reasonOf(code, state), link.target));
+      if (code === ACCEPTED) this.stored(message);
+      else if (code === RELEASED) this.unrouted.add(link.target, message);
+      else this.fail(message, refusal(reasonOf(code, state), link.target));
     }
     this.forgetAnswered();
     // rhea moves on after this; then there is room.
@@ -177,16 +185,27 @@ export class PublishQueue implements PublishLinkHost {
     for (const link of this.links.values()) link.pump();
   }
 
-  private fail(message: OpenMessage, error: EventingError): void {
-    if (message.done) return;
-    message.done = true;
-    message.call.failed(message.index, error, error.indeterminate);
+  private decided(target: string, messages: readonly QueuedMessage[], refused: Error | undefined): void {
+    for (const message of messages) {
+      if (message.done) continue;
+      if (refused === undefined) this.stored(message);
+      else this.fail(message, refusal(refused, target));
+    }
+    this.forgetAnswered();
+  }
+
+  private stored(message: QueuedMessage): void {
+    message.call.stored(message);
+  }
+
+  private fail(message: QueuedMessage, error: EventingError): void {
+    message.call.failed(message, error, error.indeterminate);
   }
 
   private expire(): void {
     const now = this.options.clock.now();
     for (let at = this.firstCall; at < this.calls.length; at++) {
-      const call = this.calls[at] as PublishCall;
+      const call = this.calls[at] as PublishCall<QueuedMessage>;
       if (call.deadline > now) break;
       this.giveUp(call, 'EVT_PUBLISH_TIMEOUT', this.timeoutMessage());
     }
@@ -194,8 +213,8 @@ export class PublishQueue implements PublishLinkHost {
     this.forgetAnswered();
   }
 
-  private giveUp(call: PublishCall, code: ErrorCode, text: string): void {
-    for (const message of this.open.get(call) ?? []) {
+  private giveUp(call: PublishCall<QueuedMessage>, code: ErrorCode, text: string): void {
+    for (const message of call.messages) {
       if (message.done) continue;
       const indeterminate = message.sending || message.mayBeStored;
       this.fail(message, new EventingError(code, text, { indeterminate, cause: this.lastError }));
@@ -208,10 +227,7 @@ export class PublishQueue implements PublishLinkHost {
   }
 
   private forgetAnswered(): void {
-    while (this.firstCall < this.calls.length && !(this.calls[this.firstCall] as PublishCall).isOpen) {
-      this.open.delete(this.calls[this.firstCall] as PublishCall);
-      this.firstCall++;
-    }
+    while (this.firstCall < this.calls.length && this.calls[this.firstCall]?.open === false) this.firstCall++;
     if (this.firstCall > 1024 || this.firstCall === this.calls.length) {
       this.calls.splice(0, this.firstCall);
       this.firstCall = 0;

@@ -1,7 +1,6 @@
 import type { Clock, Settlement, Subscriber, Timer } from 'nestjs-eventing';
 import type { AmqpConnection } from './amqp.connection.js';
 import { AmqpDelivery, type DeliveryOwner } from './amqp.delivery.js';
-import { fullName } from './amqp.names.js';
 import { decodeMessage, type ReceivedMessage } from './message.decoder.js';
 import { encodeDeferred } from './message.encoder.js';
 import type { PublishQueue } from './publish.queue.js';
@@ -14,6 +13,8 @@ const SUSPICIOUS = 2;
 export interface QueueLinkPlan {
   readonly channel: string;
   readonly queue: string;
+  /** Of the queue, for links. */
+  readonly address: string;
   readonly window: number;
   readonly settleInterval: number;
   readonly clock: Clock;
@@ -65,11 +66,16 @@ export class QueueLink implements DeliveryOwner {
     return this.plan.queue;
   }
 
+  /** Delivered, and not settled as far as the broker knows. */
+  get unsettled(): number {
+    return this.open.size + this.accepted.size;
+  }
+
   readonly now = (): number => this.plan.clock.now();
 
   /** Rejects where the broker does not give the link. Nothing comes before `begin()`. */
   async attach(connection: AmqpConnection): Promise<void> {
-    const address = fullName(this.plan.channel, this.plan.queue);
+    const { address } = this.plan;
     this.receiver = await RawReceiver.open(
       connection,
       { address },
@@ -129,7 +135,7 @@ export class QueueLink implements DeliveryOwner {
 
   async defer(delivery: AmqpDelivery, notBefore: number, attempt: number): Promise<void> {
     if (this.over) return;
-    const target = fullName(this.plan.channel, this.plan.queue);
+    const target = this.plan.address;
     await this.parts.publisher.publishOne({
       target,
       bytes: encodeDeferred(delivery.message.bare, notBefore, attempt),

@@ -31,6 +31,7 @@ export class RawReceiver {
   private readonly partial: Buffer[] = [];
   private partialId = 0;
   private isOver = false;
+  private draining: ((cause: Error) => void) | undefined;
 
   private constructor(
     private readonly connection: AmqpConnection,
@@ -65,6 +66,7 @@ export class RawReceiver {
         if (self.isOver) return;
         self.isOver = true;
         connection.offLost(end);
+        self.draining?.(cause);
         if (opened) events.ended(cause);
         else reject(cause);
       };
@@ -75,7 +77,12 @@ export class RawReceiver {
       };
       link.on('receiver_error', () => undefined);
       link.on('receiver_close', closed);
-      session.on('session_close', () => undefined);
+      // The broker may end the session alone. A link in it would look as if it were open, and nothing would ever come.
+      session.on('session_error', () => undefined);
+      session.on('session_close', () => {
+        const { error } = session;
+        end(asError(error, 'the broker closed the session'));
+      });
       link.once('receiver_open', () => {
         // Without a source the broker is about to say why not.
         if ((link.source as unknown) === null || link.source?.address === undefined) return;
@@ -100,11 +107,10 @@ export class RawReceiver {
   drain(credit: number): Promise<void> {
     const internals = this.link as unknown as ReceiverInternals;
     return new Promise((resolve, reject) => {
-      const lost = (cause: Error): void => reject(cause);
-      this.connection.onLost(lost);
-      this.link.once('receiver_close', () => reject(asError(this.link.error, 'the broker closed the link')));
+      if (this.isOver) return reject(new Error('the link has ended'));
+      this.draining = reject;
       this.link.once('receiver_drained', () => {
-        this.connection.offLost(lost);
+        this.draining = undefined;
         internals.drain = false;
         resolve();
       });
@@ -125,6 +131,7 @@ export class RawReceiver {
     this.isOver = true;
     return new Promise((resolve) => {
       this.connection.onLost(() => resolve());
+      this.session.once('session_close', () => resolve());
       this.link.once('receiver_close', () => {
         this.session.close();
         resolve();

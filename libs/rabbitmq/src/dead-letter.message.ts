@@ -7,7 +7,7 @@ import {
   type StoredLetter,
 } from 'nestjs-eventing';
 import { asBuffer, decodeFacts, decodeHeaders, refOf, timeOf } from './message.codec.js';
-import type { Parcel } from './publish.call.js';
+import type { Parcel } from './parcel.js';
 
 /** The letter's id. */
 export const LETTER = 'eventing-letter';

@@ -3,7 +3,7 @@ import { type DeadLetter, type DeadLetterPage, type DeadLetterQuery, type DeadLe
 import { randomUUID } from 'node:crypto';
 import { LetterCodec } from './dead-letter.message.js';
 import { connectionError, isMissing } from './rabbit.errors.js';
-import type { Parcel } from './publish.call.js';
+import type { Parcel } from './parcel.js';
 import type { PublishQueue } from './publish.queue.js';
 import type { RabbitLink } from './rabbit.link.js';
 import { serviceNames } from './rabbit.names.js';

@@ -1,7 +1,7 @@
 import type { OutgoingMessage, ProviderContext } from 'nestjs-eventing';
 import { randomBytes } from 'node:crypto';
 import { asBuffer } from './message.codec.js';
-import type { Parcel } from './publish.call.js';
+import type { Parcel } from './parcel.js';
 import type { RabbitRoutes } from './rabbit.routes.js';
 import type { RabbitTopology } from './rabbit.topology.js';
 import type { RetryQueues } from './retry.queues.js';

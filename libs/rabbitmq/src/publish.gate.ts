@@ -1,5 +1,5 @@
 import { Alarm, backoff, type Clock, EventingError, type PublishFailure } from 'nestjs-eventing';
-import type { Parcel } from './publish.call.js';
+import type { Parcel } from './parcel.js';
 import type { PublishQueue } from './publish.queue.js';
 import { connectionError, hopeless } from './rabbit.errors.js';
 

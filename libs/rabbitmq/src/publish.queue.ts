@@ -1,7 +1,7 @@
 import type { ChannelModel, ConfirmChannel, Message } from 'amqplib';
-import { Alarm, backoff, type Clock, type ErrorCode, EventingError, type ProviderLogger, type PublishFailure, settledWithin, type Timer } from 'nestjs-eventing'; // prettier-ignore
+import { Alarm, backoff, type Clock, type ErrorCode, EventingError, type ProviderLogger, PublishCall, type PublishFailure, settledWithin, type Timer } from 'nestjs-eventing'; // prettier-ignore
 import { encodeProperties } from './message.codec.js';
-import { type Parcel, PublishCall, QueuedParcel } from './publish.call.js';
+import { type Parcel, QueuedParcel } from './parcel.js';
 import { connectionError, refused } from './rabbit.errors.js';
 import { ignore, type LinkUser } from './rabbit.link.js';
 import { UnconfirmedWindow } from './unconfirmed.window.js';
@@ -40,7 +40,7 @@ export class PublishQueue implements LinkUser {
   private losses = 0;
   private lastError: Error | undefined;
   private readonly alarm = new Alarm();
-  private readonly calls: PublishCall[] = [];
+  private readonly calls: PublishCall<QueuedParcel>[] = [];
   private firstCall = 0;
   private expiry: Timer | undefined;
   private idle: (() => void) | undefined;
@@ -51,10 +51,10 @@ export class PublishQueue implements LinkUser {
   publish(parcels: readonly Parcel[]): Promise<readonly PublishFailure[]> {
     return new Promise((resolve) => {
       const { clock, publishTimeout } = this.options;
-      const call = new PublishCall(parcels.length, clock.now() + publishTimeout, resolve);
+      const call = new PublishCall<QueuedParcel>(parcels.length, clock.now() + publishTimeout, resolve);
       for (let index = 0; index < parcels.length; index++) {
         const queued = new QueuedParcel(call, index, parcels[index] as Parcel);
-        call.parcels.push(queued);
+        call.messages.push(queued);
         this.parcels.push(queued);
       }
       if (this.closed) return this.giveUp(call, 'EVT_NOT_RUNNING', STOPPED);
@@ -247,9 +247,9 @@ export class PublishQueue implements LinkUser {
     if (!queued.call.open) this.forgetAnswered();
   }
 
-  private giveUp(call: PublishCall, code: ErrorCode, message: string): void {
+  private giveUp(call: PublishCall<QueuedParcel>, code: ErrorCode, message: string): void {
     const cause = this.lastError;
-    for (const queued of call.parcels) {
+    for (const queued of call.messages) {
       if (queued.done) continue;
       const indeterminate = queued.written;
       call.failed(queued, new EventingError(code, message, { indeterminate, cause }), indeterminate);
@@ -267,7 +267,8 @@ export class PublishQueue implements LinkUser {
   }
 
   private forgetAnswered(): void {
-    while (this.firstCall < this.calls.length && !(this.calls[this.firstCall] as PublishCall).open) this.firstCall++;
+    while (this.firstCall < this.calls.length && !(this.calls[this.firstCall] as PublishCall<QueuedParcel>).open)
+      this.firstCall++;
     if (this.firstCall > 1_024 || this.firstCall === this.calls.length) {
       this.calls.splice(0, this.firstCall);
       this.firstCall = 0;
@@ -285,7 +286,7 @@ export class PublishQueue implements LinkUser {
       const why = this.lastError === undefined ? '' : `: ${connectionError(this.lastError).message}`;
       const text = `RabbitMQ did not confirm the event within ${publishTimeout / 1_000} s (\`publishTimeout\`)${why}`;
       for (let at = this.firstCall; at < this.calls.length; at++) {
-        const call = this.calls[at] as PublishCall;
+        const call = this.calls[at] as PublishCall<QueuedParcel>;
         if (call.deadline > clock.now()) break;
         this.giveUp(call, 'EVT_PUBLISH_TIMEOUT', text);
       }

@@ -1,4 +1,4 @@
-import type { QueuedParcel } from './publish.call.js';
+import type { QueuedParcel } from './parcel.js';
 
 /** What was written to one AMQP channel and is not confirmed, by delivery tag: 1 for the first message of the channel, and so on. */
 export class UnconfirmedWindow {

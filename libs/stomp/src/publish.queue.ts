@@ -3,12 +3,13 @@ import {
   type Clock,
   EventingError,
   type ErrorCode,
+  PublishCall,
   type PublishFailure,
   settledWithin,
   type Timer,
 } from 'nestjs-eventing';
 import { encodeHead, type OutgoingFrame } from './message.codec.js';
-import { PublishCall, QueuedMessage } from './publish.call.js';
+import { QueuedMessage } from './queued.message.js';
 import type { StompConnection } from './stomp.connection.js';
 import { isFinal, refusal, StompFault } from './stomp.errors.js';
 
@@ -45,7 +46,7 @@ export class PublishQueue {
   private next = 0;
   /** Written and without a receipt, oldest first. */
   private unconfirmed: QueuedMessage[] = [];
-  private readonly calls = new Set<PublishCall>();
+  private readonly calls = new Set<PublishCall<QueuedMessage>>();
   private readonly tag = randomBytes(9).toString('base64url');
   private numbers = 0;
   private connection: StompConnection | undefined;
@@ -77,7 +78,7 @@ export class PublishQueue {
       return Promise.resolve(frames.map((_, index) => ({ index, error, indeterminate: false })));
     }
     return new Promise((resolve) => {
-      const call = new PublishCall(frames.length, deadline, resolve);
+      const call = new PublishCall<QueuedMessage>(frames.length, deadline, resolve);
       for (let index = 0; index < frames.length; index++) {
         const message = new QueuedMessage(call, index, frames[index] as OutgoingFrame, ++this.numbers);
         call.messages.push(message);
@@ -218,7 +219,7 @@ export class PublishQueue {
     this.forgetAnswered();
   }
 
-  private giveUp(call: PublishCall, code: ErrorCode, message: string): void {
+  private giveUp(call: PublishCall<QueuedMessage>, code: ErrorCode, message: string): void {
     const cause = this.lastFault;
     for (const one of call.messages) {
       if (one.done) continue;

@@ -8,8 +8,9 @@ import type { ArtemisOptions } from './artemis-options.js';
 
 /** Why no broker can be run by Docker here, or undefined if one can. */
 export async function dockerObstacle(options: ArtemisOptions): Promise<string | undefined> {
-  const { tls, users, addressSettings, settings } = options;
-  if (tls || users || addressSettings || settings) return 'the Docker image is run with its own configuration';
+  const { tls, users, addressSettings, settings, idleTimeout } = options;
+  if (tls || users || addressSettings || settings || idleTimeout)
+    return 'the Docker image is run with its own configuration';
   return engineObstacle();
 }
 

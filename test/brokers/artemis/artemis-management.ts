@@ -31,6 +31,27 @@ export function closeConnections(login: ArtemisLogin): Promise<number> {
   });
 }
 
+/** Ends every session, and leaves the connections as they are; gives how many there were. Not of the connection that does so. */
+export function closeSessions(login: ArtemisLogin): Promise<number> {
+  return withManagement(login, async (call, ownPort) => {
+    const connections = JSON.parse(String(await call('broker', 'listConnectionsAsJSON', []))) as ListedConnection[];
+    let ended = 0;
+    for (const { connectionID, clientAddress } of connections) {
+      if (clientAddress.endsWith(`:${ownPort}`)) continue;
+      // A connection may end meanwhile.
+      const listed = await call('broker', 'listSessionsAsJSON', [connectionID]).catch(() => '[]');
+      for (const { sessionID } of JSON.parse(String(listed)) as ListedSession[])
+        if ((await call('broker', 'closeSessionWithID', [connectionID, sessionID]).catch(() => false)) === true)
+          ended++;
+    }
+    return ended;
+  });
+}
+
+interface ListedSession {
+  readonly sessionID: string;
+}
+
 interface ListedConnection {
   readonly connectionID: string;
   readonly clientAddress: string;

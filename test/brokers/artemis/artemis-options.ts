@@ -11,6 +11,8 @@ export interface ArtemisOptions {
   readonly addressSettings?: Readonly<Record<string, Readonly<Record<string, string>>>> | undefined;
   /** Elements of broker.xml's core over the harness's own, for example `{ 'journal-buffer-timeout': '3333333' }`. */
   readonly settings?: Readonly<Record<string, string>> | undefined;
+  /** Milliseconds of silence after which it ends the connection of an AMQP client. @default Artemis's own: a minute */
+  readonly idleTimeout?: number | undefined;
   /** The port for AMQP. @default a free one */
   readonly port?: number | undefined;
 }

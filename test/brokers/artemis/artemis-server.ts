@@ -123,12 +123,12 @@ async function planListeners(installation: ArtemisInstallation, ports: number[],
 async function writeConfiguration(
   folder: string,
   listeners: ArtemisListeners,
-  { users = [], addressSettings, settings }: ArtemisOptions,
+  { users = [], addressSettings, settings, idleTimeout }: ArtemisOptions,
 ): Promise<void> {
   const etc = join(folder, 'etc');
   await mkdir(etc);
   await mkdir(join(folder, 'tmp'));
-  const config = { listeners, data: join(folder, 'data'), users, addressSettings, settings };
+  const config = { listeners, data: join(folder, 'data'), users, addressSettings, settings, idleTimeout };
   await writeFile(join(etc, 'broker.xml'), brokerXml(config));
   await writeFile(join(etc, 'login.config'), loginConfig(etc));
   await writeFile(join(etc, 'users.properties'), userProperties(users));

@@ -15,7 +15,7 @@ export interface ArtemisTlsListeners {
   readonly keyStorePassword: string;
 }
 
-export type ArtemisConfig = Pick<ArtemisOptions, 'users' | 'addressSettings' | 'settings'> & {
+export type ArtemisConfig = Pick<ArtemisOptions, 'users' | 'addressSettings' | 'settings' | 'idleTimeout'> & {
   readonly listeners: ArtemisListeners;
   /** Its absolute path. */
   readonly data: string;
@@ -45,7 +45,7 @@ export function brokerXml(config: ArtemisConfig): string {
   <core xmlns="urn:activemq:core">
 ${elements({ ...coreSettings(config.data), ...config.settings })}
     <acceptors>
-${acceptors(config.listeners)}
+${acceptors(config.listeners, config.idleTimeout)}
     </acceptors>
     <security-settings>
 ${securitySettings(config.users ?? [])}
@@ -85,11 +85,13 @@ function coreSettings(data: string) {
   };
 }
 
-function acceptors({ port, stompPort, tls }: ArtemisListeners): string {
-  const all = [
-    acceptor('amqp', port, { protocols: 'CORE,AMQP', ...AMQP_PARAMETERS }),
-    acceptor('stomp', stompPort, { protocols: 'STOMP' }),
-  ];
+function acceptors({ port, stompPort, tls }: ArtemisListeners, idleTimeout: number | undefined): string {
+  const amqp = {
+    protocols: 'CORE,AMQP',
+    ...AMQP_PARAMETERS,
+    ...(idleTimeout === undefined ? {} : { amqpIdleTimeout: String(idleTimeout) }),
+  };
+  const all = [acceptor('amqp', port, amqp), acceptor('stomp', stompPort, { protocols: 'STOMP' })];
   if (tls) {
     const secure = {
       sslEnabled: 'true',
@@ -97,7 +99,7 @@ function acceptors({ port, stompPort, tls }: ArtemisListeners): string {
       keyStorePath: tls.keyStore,
       keyStorePassword: tls.keyStorePassword,
     };
-    all.push(acceptor('amqp-tls', tls.port, { protocols: 'CORE,AMQP', ...AMQP_PARAMETERS, ...secure }));
+    all.push(acceptor('amqp-tls', tls.port, { ...amqp, ...secure }));
     all.push(acceptor('stomp-tls', tls.stompPort, { protocols: 'STOMP', ...secure }));
   }
   return all.join('\n');

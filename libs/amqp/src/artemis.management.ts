@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Message, Receiver, Sender, Session } from 'rhea';
 import type { AmqpConnection } from './amqp.connection.js';
 import { asError, BrokerError } from './amqp.errors.js';
+import { answeredIn } from './management.answer.js';
 
 const ADDRESS = 'activemq.management';
 
@@ -97,21 +98,7 @@ export class Management {
   }
 
   private within<T>(what: string, work: Promise<T>): Promise<T> {
-    return new Promise((resolve, reject) => {
-      const late = (): void => end(new Error(`the management did not answer within ${this.timeout} ms: ${what}`));
-      const timer = setTimeout(late, this.timeout);
-      const end = (error: Error): void => {
-        clearTimeout(timer);
-        this.connection.offLost(end);
-        reject(error);
-      };
-      this.connection.onLost(end);
-      work.then((value) => {
-        clearTimeout(timer);
-        this.connection.offLost(end);
-        resolve(value);
-      }, end);
-    });
+    return answeredIn(this.timeout, this.connection, what, work);
   }
 }
 

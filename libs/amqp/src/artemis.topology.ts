@@ -1,7 +1,7 @@
 import { EventingError, type ProviderLogger } from 'nestjs-eventing';
 import { isForbidden, isMissing } from './amqp.errors.js';
-import type { Management } from './amqp.management.js';
 import { checkAddress } from './amqp.names.js';
+import type { Management } from './artemis.management.js';
 
 export interface QueuePlan {
   readonly name: string;
