@@ -1,22 +1,16 @@
-import {
-  Alarm,
-  backoff,
-  settledWithin,
-  type Subscriber,
-  type Subscription,
-  type SubscriptionHandle,
-} from 'nestjs-eventing';
+import { settledWithin, type Subscriber, type Subscription, type SubscriptionHandle } from 'nestjs-eventing';
 import { CommitLoop } from './commit.loop.js';
 import { decodeNotes } from './commit.metadata.js';
-import { DriverError, sourceName, type CommittedPosition, type DriverMember, type MemberListener, type TopicPartition } from './kafka.driver.js'; // prettier-ignore
-import { connectionError, hopeless } from './kafka.errors.js';
+import { DelayedSurrender } from './delayed.surrender.js';
+import { GroupBeginning } from './group.beginning.js';
+import { DriverError, sourceName, type CommittedPosition, type DriverMember, type MemberListener, type StablePositions, type TopicPartition } from './kafka.driver.js'; // prettier-ignore
+import { hopeless, remedyOf, unstableText } from './kafka.errors.js';
 import { retryTargets } from './retry.topic.js';
-import { findStart } from './start.position.js';
 import { OutputBatches } from './output.batches.js';
+import { Takeovers } from './takeovers.js';
 import { TrackedPartitions, type PositionLoop, type SubscriptionParts } from './tracked.partitions.js';
 import { TransactionLoop } from './transaction.loop.js';
 
-const QUIET_ATTEMPTS = 4;
 /** Outputs become visible by transactions, so these are not farther apart. Milliseconds. */
 const LONGEST_TRANSACTION = 100;
 /** Outputs that do not wait for the interval. */
@@ -25,6 +19,8 @@ const STOP_TIMEOUT = 3_000;
 const FORGET_TIMEOUT = 1_000;
 /** While a rebalance waits for us. */
 const FLUSH_TIMEOUT = 2_000;
+/** Before a position is asked for again that was unstable for some seconds. Milliseconds. */
+const UNSTABLE_PAUSE = 1_000;
 /** The kernel keeps to `rebalanceDrain` itself; this is for one that does not. */
 const DRAIN_SLACK = 1_000;
 
@@ -40,14 +36,14 @@ export class GroupSubscription implements SubscriptionHandle, MemberListener {
   /** The same, where the subscription is transactional. */
   private readonly transactions: TransactionLoop | undefined;
   private readonly member: DriverMember;
-  private readonly alarm = new Alarm();
-  /** Partitions of topics that had no position at all before we joined: they begin where the subscription says. */
-  private readonly unseen = new Map<string, number>();
+  private readonly beginning: GroupBeginning;
   private established: { resolve(): void; reject(error: Error): void } | undefined;
   private settling = false;
   private stopped: Promise<void> | undefined;
   /** The taking over that is under way; false once it lost its object. */
   private gaining: { valid: boolean } | undefined;
+  private readonly takeovers: Takeovers;
+  private readonly surrender: DelayedSurrender;
   private away = false;
   /** The brokers refuse notes beside positions. */
   private bare = false;
@@ -59,7 +55,9 @@ export class GroupSubscription implements SubscriptionHandle, MemberListener {
   ) {
     const { options, context, driver, retry } = parts;
     this.group = `${context.service}.${subscription.name}`;
+    this.takeovers = new Takeovers(context.clock);
     this.topics = [...new Set([...subscription.channels, retry.topic])];
+    this.beginning = new GroupBeginning(parts, subscription, this.group, this.topics);
     this.member = driver.member(
       {
         group: this.group,
@@ -68,6 +66,7 @@ export class GroupSubscription implements SubscriptionHandle, MemberListener {
       },
       this,
     );
+    this.surrender = new DelayedSurrender(context.clock, (sources) => this.member.surrender(sources));
     if (subscription.transactional) this.transactions = this.transactionLoop();
     this.positions =
       this.transactions ??
@@ -90,7 +89,7 @@ export class GroupSubscription implements SubscriptionHandle, MemberListener {
 
   /** Resolves when each partition has a position, whichever member wrote it. */
   async start(): Promise<void> {
-    await this.lookForPositions();
+    await this.beginning.look();
     const established = new Promise<void>((resolve, reject) => {
       this.established = { resolve, reject };
     });
@@ -126,16 +125,11 @@ export class GroupSubscription implements SubscriptionHandle, MemberListener {
     const gaining = (this.gaining = { valid: true });
     // A process that had them and does not know better can change their positions no more from here on.
     await this.transactions?.take(sources);
-    const positions = new Map<string, CommittedPosition>();
-    const { driver } = this.parts;
-    const committed =
-      this.transactions === undefined
-        ? await driver.committed(this.group, sources)
-        : await driver.stable(this.group, sources);
-    for (const position of committed) {
-      positions.set(sourceName(position), position);
-    }
-    const missing = await this.begin(sources.filter((source) => !positions.has(sourceName(source))));
+    const { positions: committed, unstable } = await this.positionsOf(sources);
+    const positions = new Map(committed.map((position) => [sourceName(position), position]));
+    const waiting = new Set(unstable.map(sourceName));
+    const unknown = sources.filter((one) => !positions.has(sourceName(one)) && !waiting.has(sourceName(one)));
+    const missing = await this.beginning.of(unknown);
     for (const position of missing) positions.set(sourceName(position), position);
     // Others may have them by now, and no transactional id holds back a position that is written by itself.
     if (!gaining.valid || this.stopped !== undefined) return;
@@ -143,12 +137,16 @@ export class GroupSubscription implements SubscriptionHandle, MemberListener {
     if (missing.length > 0) await this.commit(missing);
     if (!gaining.valid || this.stopped !== undefined) return;
     for (const { topic, partition, offset, metadata } of positions.values()) {
-      this.partitions.add({ topic, partition }, { offset, notes: decodeNotes(offset, metadata) });
+      const notes = this.takeovers.correct(sourceName({ topic, partition }), offset, decodeNotes(offset, metadata));
+      this.partitions.add({ topic, partition }, { offset, notes });
     }
+    this.postpone(unstable);
   }
 
   async revoked(sources: readonly TopicPartition[]): Promise<void> {
     const { context } = this.parts;
+    this.surrender.forget(sources);
+    this.takeovers.forget(sources.map(sourceName));
     const trackers = this.partitions.hold(sources);
     await settledWithin(this.subscriber.revoked(sources.map(sourceName)), context.rebalanceDrain + DRAIN_SLACK);
     for (const tracker of trackers) tracker.letGo();
@@ -166,6 +164,7 @@ export class GroupSubscription implements SubscriptionHandle, MemberListener {
 
   lost(sources: readonly TopicPartition[]): void {
     if (this.gaining !== undefined) this.gaining.valid = false;
+    this.surrender.forget(sources);
     this.forsake(sources);
   }
 
@@ -213,8 +212,11 @@ export class GroupSubscription implements SubscriptionHandle, MemberListener {
 
   private transactionLoop(): TransactionLoop {
     const { options, context, driver, topology } = this.parts;
+    const { transactionTimeout: timeout } = options;
+    // The broker must not be the first to lose patience.
+    const patience = Math.min(context.publishTimeout, timeout / 2);
     const batchBytes = Math.min(options.batchBytes, options.maxMessageBytes);
-    return new TransactionLoop(driver.transactors({ timeout: options.transactionTimeout }), {
+    return new TransactionLoop(driver.transactors({ timeout, patience }), {
       group: this.group,
       interval: Math.min(options.commitInterval, LONGEST_TRANSACTION),
       threshold: TRANSACTION_OUTPUTS,
@@ -223,101 +225,61 @@ export class GroupSubscription implements SubscriptionHandle, MemberListener {
       fenced: (source, error) => this.fenced(source, error),
       failed: (source, error) =>
         context.logger.error(
-          `EVT_PUBLISH_FAILED: ${this.group} stands still in ${sourceName(source)} until a transaction succeeds: ${error.message}`,
+          `EVT_PUBLISH_FAILED: ${this.group} stands still in ${sourceName(source)} until a transaction succeeds: ${error.message}. ${remedyOf(error)}`,
         ),
       bare: () => this.warnOfBareness(),
     });
   }
 
-  /** Somebody else may have it, or the broker forgot where we stood: what is in hand counts for nothing, and the group decides. */
+  /** Somebody else may have it, or nobody knows where it stands: what is in hand counts for nothing, and the group decides. */
   private fenced(source: TopicPartition, error: Error): void {
-    this.parts.context.logger.warn(`${this.group} takes ${sourceName(source)} over anew: ${error.message}`);
+    const { logger } = this.parts.context;
+    const name = sourceName(source);
+    const { count, pause } = this.takeovers.begin(name, this.partitions.of([source])[0]);
     this.forsake([source]);
-    this.member.surrender([source]);
+    // The first of a spell, the second, the fourth.
+    if ((count & (count - 1)) === 0) logger.warn(`${this.group} takes ${name} over anew: ${error.message}`);
+    this.surrender.after(pause, [source]);
   }
 
-  /** Which topics are new to this group. Waits for the broker for as long as it takes. */
-  private async lookForPositions(): Promise<void> {
-    for (let attempt = 1; this.stopped === undefined; attempt++) {
-      try {
-        await this.parts.topology.ensure(this.topics);
-        // What a last process left behind by dying.
-        if (!this.subscription.durable) await this.parts.driver.forgetGroup(this.group);
-        const sources = await this.allSources();
-        const committed = new Set((await this.parts.driver.committed(this.group, sources)).map(({ topic }) => topic));
-        for (const { topic, partition } of sources) if (!committed.has(topic)) this.unseen.set(topic, partition + 1);
-        // A known subscription with a new retry topic: whatever is in there may be its own.
-        if (committed.size > 0) this.unseen.delete(this.parts.retry.topic);
-        return;
-      } catch (error) {
-        const final = hopeless(error);
-        if (final !== undefined) throw final;
-        // A group of a new cluster finds no coordinator at first: that is no news.
-        if (attempt === QUIET_ATTEMPTS) this.parts.context.logger.warn(connectionError(error).message);
-        await this.alarm.sleep(backoff(attempt, 100, 2_000));
-      }
-    }
+  private async positionsOf(sources: readonly TopicPartition[]): Promise<StablePositions> {
+    const { driver } = this.parts;
+    if (this.transactions !== undefined) return driver.stable(this.group, sources);
+    return { positions: await driver.committed(this.group, sources), unstable: [] };
   }
 
-  private async allSources(): Promise<TopicPartition[]> {
-    const layouts = await this.parts.driver.layout(this.topics);
-    return [...layouts.values()].flatMap(({ topic, leaders }) => leaders.map((_, partition) => ({ topic, partition })));
+  /** A position that a transaction may still change is not guessed at: it is asked for again and again, while the others go on. */
+  private postpone(sources: readonly TopicPartition[]): void {
+    if (sources.length === 0) return;
+    this.transactions?.drop(sources);
+    const names = sources.map(sourceName);
+    const takeovers = names.map((name) => this.takeovers.begin(name, undefined));
+    if (takeovers.some(({ count }) => count === 1)) this.parts.context.logger.error(unstableText(this.group, names));
+    this.surrender.after(Math.max(UNSTABLE_PAUSE, ...takeovers.map(({ pause }) => pause)), sources);
   }
 
-  /** Partitions that were added later, and everything after the first time, begin at the beginning: nothing is left out. */
-  private async begin(sources: readonly TopicPartition[]): Promise<CommittedPosition[]> {
-    const first = sources.filter(({ topic, partition }) => partition < (this.unseen.get(topic) ?? 0));
-    const later = sources.filter((source) => !first.includes(source));
-    const { retry, driver } = this.parts;
-    const own = first.filter(({ topic }) => topic !== retry.topic);
-    const found = [
-      ...(await findStart(driver, this.subscription.from, own)),
-      ...(await findStart(
-        driver,
-        'first-subscription',
-        first.filter(({ topic }) => topic === retry.topic),
-      )),
-      ...(await findStart(driver, 'earliest', later)),
-    ];
-    return found.map(([name, offset]) => ({ ...sourceOf(name), offset, metadata: '' }));
-  }
-
-  /** Other members may hold some of the partitions, and write their positions at this moment. */
   private async awaitPositions(): Promise<void> {
     if (this.settling) return;
     this.settling = true;
-    for (let attempt = 1; this.established !== undefined && this.stopped === undefined; attempt++) {
-      try {
-        const sources = await this.allSources();
-        const committed = await this.parts.driver.committed(this.group, sources);
-        if (committed.length === sources.length) {
-          this.unseen.clear();
-          this.established.resolve();
-          this.established = undefined;
-        }
-      } catch {
-        // The membership reports what is wrong.
-      }
-      if (this.established !== undefined) await this.alarm.sleep(backoff(attempt, 20, 500));
-    }
+    if (await this.beginning.isOver()) this.establish();
     this.settling = false;
   }
 
+  private establish(): void {
+    this.established?.resolve();
+    this.established = undefined;
+  }
+
   private async shutDown(): Promise<void> {
+    this.surrender.stop();
     const trackers = this.partitions.hold(this.partitions.sources);
     for (const tracker of trackers) tracker.letGo();
     await settledWithin(this.positions.flush(trackers, STOP_TIMEOUT), STOP_TIMEOUT);
     this.positions.stop();
-    this.alarm.wake();
-    this.established?.resolve();
-    this.established = undefined;
+    this.beginning.stop();
+    this.establish();
     await this.member.leave();
     this.partitions.close();
     if (!this.subscription.durable) await settledWithin(this.parts.driver.forgetGroup(this.group), FORGET_TIMEOUT);
   }
-}
-
-function sourceOf(name: string): TopicPartition {
-  const at = name.lastIndexOf('/');
-  return { topic: name.slice(0, at), partition: Number(name.slice(at + 1)) };
 }

@@ -15,15 +15,15 @@ export interface KafkaDriver {
   offsets(topic: string, partitions: readonly number[], at: OffsetQuery): Promise<ReadonlyMap<number, number>>;
   /** Committed positions of a group; partitions without one are left out. */
   committed(group: string, partitions: readonly TopicPartition[]): Promise<CommittedPosition[]>;
-  /** The same, once no transaction over any of them is being ended. */
-  stable(group: string, partitions: readonly TopicPartition[]): Promise<CommittedPosition[]>;
+  /** The same, once no transaction over them is being ended. Waits for some seconds; what is unstable by then is named. */
+  stable(group: string, partitions: readonly TopicPartition[]): Promise<StablePositions>;
   /** Drops a group and its positions, if nobody is a member of it. */
   forgetGroup(group: string): Promise<void>;
   /** Reads once, without any group. Waits for at most `wait` milliseconds for something to read. */
   read(source: TopicPartition, offset: number, maxBytes: number, wait: number): Promise<FetchedRecords>;
   producer(): DriverProducer;
   /** Transactions under ids that are its users' to choose; each has one owner at a time, in the whole cluster. */
-  transactors(options: TransactorOptions): (id: string) => DriverTransactor;
+  transactors(options: TransactorOptions): MakeTransactor;
   reader(listener: ReaderListener): DriverReader;
   member(options: MemberOptions, listener: MemberListener): DriverMember;
   /** Closes every connection; what is open rejects. Never rejects. */
@@ -55,6 +55,12 @@ export interface CommittedPosition extends TopicPartition {
   readonly offset: number;
   /** Whatever was written with it. Hostile: anyone who may commit may write anything. */
   readonly metadata: string;
+}
+
+export interface StablePositions {
+  readonly positions: readonly CommittedPosition[];
+  /** A transaction that is not ended may change these. */
+  readonly unstable: readonly TopicPartition[];
 }
 
 export interface OutgoingRecord {
@@ -110,7 +116,12 @@ export interface DriverProducer {
 export interface TransactorOptions {
   /** Milliseconds after which the broker aborts a transaction whose owner has fallen silent. */
   readonly timeout: number;
+  /** Milliseconds for which a request that fails is repeated before its transaction is given up; below `timeout`. */
+  readonly patience: number;
 }
+
+/** @param hindered told, once for each request, what brokers have refused for some seconds and is still tried */
+export type MakeTransactor = (id: string, hindered: (error: Error) => void) => DriverTransactor;
 
 /** What is committed together. */
 export interface Transaction {
@@ -128,9 +139,10 @@ export interface DriverTransactor {
    */
   begin(): Promise<void>;
   /**
-   * Resolves when all of it is committed; tries for as long as it takes. Rejects with a `FencedError` where another has taken the id over,
-   * or the broker has given up on us: only `begin` leads on from there, and what was committed is told by the position. With another error
-   * where the broker refused something: then nothing was stored, and the next may follow.
+   * Resolves when all of it is committed. Rejects with a `FencedError` where another has taken the id over, the broker has given up on us,
+   * or nobody knows what of it was stored: only `begin` leads on from there, and what was committed is told by the position. With another
+   * error where the broker refused something, or has not taken it for as long as `patience`: then nothing of it will ever be seen, and the
+   * next may follow.
    */
   commit(transaction: Transaction): Promise<void>;
   /** What is under way rejects, and is ended by the next owner or by its timeout. */
@@ -150,6 +162,10 @@ export interface DriverReader {
 export interface ReaderListener {
   /** Returns at once. Nothing arrives for a partition after `remove`. */
   records(source: TopicPartition, fetched: FetchedRecords): void;
+  /**
+   * Nothing was found to read on. @param isBare and there is nothing before `endOffset`: the broker had room for it, and waited in vain
+   */
+  idle(source: TopicPartition, fetched: FetchedRecords, isBare: boolean): void;
   /** The place does not exist. Resolves to where reading goes on. */
   outOfRange(source: TopicPartition, offset: number): Promise<number>;
   /** Reading this partition fails; it is tried again. Told once until it works. */

@@ -80,3 +80,34 @@ export function refusal(error: Error, channel: string): EventingError {
     cause: error,
   });
 }
+
+/** Of positions that a transaction may still change, for longer than transactions take to end. */
+export function unstableText(group: string, sources: readonly string[]): string {
+  return (
+    `EVT_POSITION: ${group} waits in ${sources.join(', ')}: a transaction over its position there has not ended (UNSTABLE_OFFSET_COMMIT), ` +
+    'and going on could repeat outputs. It ends by itself within `transactionTimeout`. If it does not, a broker that was killed has forgotten ' +
+    'it: kafka-transactions.sh find-hanging shows it, and abort ends it; on a broker for development drop the group.'
+  );
+}
+
+/** What to do about a transaction that brokers do not take; a sentence. */
+export function remedyOf(error: Error): string {
+  const type = error instanceof DriverError ? error.type : '';
+  if (NOT_ALLOWED.test(type)) return 'Give this user the right to do so.';
+  return REMEDIES.get(type) ?? 'Nothing is lost, and it is tried again.';
+}
+
+const REPLICAS =
+  'Bring its replicas back, or lower `min.insync.replicas`; of `__transaction_state` and `__consumer_offsets` too.';
+const LARGER = 'Raise `max.message.bytes` of the topic.';
+const REMEDIES: ReadonlyMap<string, string> = new Map([
+  ['NOT_ENOUGH_REPLICAS', REPLICAS],
+  ['NOT_ENOUGH_REPLICAS_AFTER_APPEND', REPLICAS],
+  ['REQUEST_TIMED_OUT', REPLICAS],
+  ['GROUP_COORDINATOR_NOT_AVAILABLE', REPLICAS],
+  ['COORDINATOR_NOT_AVAILABLE', REPLICAS],
+  ['CONCURRENT_TRANSACTIONS', REPLICAS],
+  ['MESSAGE_TOO_LARGE', LARGER],
+  ['RECORD_LIST_TOO_LARGE', LARGER],
+  ['UNKNOWN_TOPIC_OR_PARTITION', 'Create the topic, or allow this package to.'],
+]);

@@ -13,7 +13,13 @@ export class Received {
   /** What is awaited while sources are revoked. */
   onRevoked: (sources: readonly string[]) => Promise<void> = () => Promise.resolve();
 
-  constructor(private readonly onDelivery: (delivery: Delivery) => void) {}
+  constructor(private onDelivery: (delivery: Delivery) => void) {}
+
+  /** What was kept until now, and what comes from now on. */
+  settleAll(): void {
+    this.onDelivery = acceptAll;
+    for (const delivery of [...this.deliveries]) acceptAll(delivery);
+  }
 
   deliver(delivery: Delivery): void {
     this.deliveries.push(delivery);

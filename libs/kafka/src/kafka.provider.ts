@@ -61,7 +61,9 @@ class KafkaProvider implements EventProvider {
       // The retry topic forgets what is older; half of that leaves room for a service that was down when it was due.
       longestDefer: options.retryRetention / 2,
       replay: true,
+      boundedReplay: true,
       transactions: options.transactions,
+      gathersOutputs: options.transactions,
       largestMessage: largestBody(options),
     };
     this.driver = new KafkajsDriver(
@@ -114,7 +116,7 @@ class KafkaProvider implements EventProvider {
     checkStart(subscription.from, subscription.name);
     const { driver, options, context, topology, queue, retry, letters: deadLetters } = this;
     const parts = { driver, options, context, topology, queue, retry, deadLetters };
-    const handle = subscription.perProcess
+    const handle: SubscriptionHandle & { start(): Promise<void> } = subscription.perProcess
       ? new ProcessSubscription(parts, subscription, subscriber)
       : new GroupSubscription(parts, subscription, subscriber);
     this.handles.add(handle);
@@ -129,6 +131,7 @@ class KafkaProvider implements EventProvider {
       pause: () => handle.pause(),
       resume: () => handle.resume(),
       lag: () => handle.lag(),
+      ...(handle.ended === undefined ? {} : { ended: handle.ended }),
       stop: () => handle.stop().finally(() => this.handles.delete(handle)),
     };
   }

@@ -41,7 +41,10 @@ export type ApiName = keyof typeof API_KEYS;
 const PRODUCE = { key: 0, version: 7 };
 const FETCH = { key: 1, version: 11 };
 const POSITION_FETCH = { key: 9, version: 7 };
-const EXCHANGES = { Produce: PRODUCE, Fetch: FETCH, OffsetFetch: POSITION_FETCH } as const;
+const RENEWAL = { key: 22, version: 3 };
+const EXCHANGES = { Produce: PRODUCE, Fetch: FETCH, OffsetFetch: POSITION_FETCH, InitProducerId: RENEWAL } as const;
+/** Those that not every broker knows that is let in, with the Kafka that does. */
+const SINCE: Partial<Record<keyof typeof EXCHANGES, string>> = { OffsetFetch: '2.5', InitProducerId: '2.5' };
 const SASL_AUTHENTICATE = 36;
 
 /**
@@ -124,7 +127,8 @@ export class KafkajsConnection {
     timeout: number,
   ): Promise<Answer> {
     const { key, version } = EXCHANGES[api];
-    if (api === 'OffsetFetch') this.requireVersion(POSITION_FETCH, api, '2.5');
+    const since = SINCE[api];
+    if (since !== undefined) this.requireVersion(EXCHANGES[api], api, since);
     // What kafkajs takes for an encoder: something with `buf` and `buffer`.
     const encoded = { buf: body, buffer: body };
     const request = { apiKey: key, apiVersion: version, apiName: api, encode: () => Promise.resolve(encoded) };

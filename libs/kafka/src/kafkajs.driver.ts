@@ -1,4 +1,5 @@
 import { backoff } from 'nestjs-eventing';
+import { byTopic } from './by.topic.js';
 import {
   DriverError,
   sourceName,
@@ -6,13 +7,14 @@ import {
   type DriverMember,
   type DriverProducer,
   type DriverReader,
-  type DriverTransactor,
   type FetchedRecords,
   type KafkaDriver,
+  type MakeTransactor,
   type MemberListener,
   type MemberOptions,
   type OffsetQuery,
   type ReaderListener,
+  type StablePositions,
   type TopicLayout,
   type TopicPartition,
   type TopicPlan,
@@ -35,9 +37,8 @@ const KEPT = new Set(['NON_EMPTY_GROUP', 'GROUP_ID_NOT_FOUND']);
 const LOOKS = 12;
 /** To each broker, for all transactions of a subscription. */
 const TRANSACTION_CONNECTIONS = 4;
-const UNSTABLE = 'UNSTABLE_OFFSET_COMMIT';
-/** How often a position is looked for that a transaction is about to change; half a minute. */
-const STABLE_LOOKS = 60;
+/** How often a position is looked for that a transaction is about to change; some seconds. */
+const STABLE_LOOKS = 24;
 /** What a reader may see: everything, or what is committed. */
 const UNCOMMITTED = 0;
 const COMMITTED = 1;
@@ -106,12 +107,7 @@ export class KafkajsDriver implements KafkaDriver {
 
   async committed(group: string, partitions: readonly TopicPartition[]): Promise<CommittedPosition[]> {
     if (partitions.length === 0) return [];
-    const topics = new Map<string, { partition: number }[]>();
-    for (const { topic, partition } of partitions) {
-      const known = topics.get(topic);
-      if (known === undefined) topics.set(topic, [{ partition }]);
-      else known.push({ partition });
-    }
+    const topics = byTopic(partitions, ({ partition }) => ({ partition }));
     const coordinator = await this.cluster.coordinator(group, 'control');
     const answer = await coordinator.call<{
       errorCode?: number;
@@ -121,7 +117,7 @@ export class KafkajsDriver implements KafkaDriver {
       }[];
     }>('OffsetFetch', {
       groupId: group,
-      topics: [...topics].map(([topic, ofTopic]) => ({ topic, partitions: ofTopic })),
+      topics,
     });
     throwOnCode(answer.errorCode ?? 0, `reading the positions of group ${group}`);
     const positions: CommittedPosition[] = [];
@@ -134,17 +130,14 @@ export class KafkajsDriver implements KafkaDriver {
     return positions;
   }
 
-  async stable(group: string, partitions: readonly TopicPartition[]): Promise<CommittedPosition[]> {
+  async stable(group: string, partitions: readonly TopicPartition[]): Promise<StablePositions> {
     const body = encodePositionFetch(group, partitions);
-    for (let attempt = 1; ; attempt++) {
+    const decode = (answer: Buffer): Promise<StablePositions> => decodePositions(answer, group);
+    for (let look = 1; ; look++) {
       const coordinator = await this.cluster.coordinator(group, 'control');
-      const decode = (answer: Buffer): Promise<CommittedPosition[]> => decodePositions(answer, group);
-      try {
-        return await coordinator.exchange('OffsetFetch', body, decode, this.settings.options.requestTimeout);
-      } catch (error) {
-        if (!(error instanceof DriverError) || error.type !== UNSTABLE || attempt >= STABLE_LOOKS) throw error;
-        await new Promise((resolve) => setTimeout(resolve, backoff(attempt, 10, 500)));
-      }
+      const found = await coordinator.exchange('OffsetFetch', body, decode, this.settings.options.requestTimeout);
+      if (found.unstable.length === 0 || look >= STABLE_LOOKS) return found;
+      await new Promise((resolve) => setTimeout(resolve, backoff(look, 10, 500)));
     }
   }
 
@@ -180,11 +173,15 @@ export class KafkajsDriver implements KafkaDriver {
     return new KafkajsProducer(this.cluster, this.lane('produce'));
   }
 
-  transactors({ timeout }: TransactorOptions): (id: string) => DriverTransactor {
-    const lane = this.lane('transactions');
+  transactors({ timeout, patience }: TransactorOptions): MakeTransactor {
+    const lanes = this.lane('transactions');
+    const { clock } = this.settings;
     let made = 0;
-    // A broker answers the requests of one connection one by one, and waits for followers meanwhile.
-    return (id) => new KafkajsTransactor(this.cluster, id, timeout, `${lane}-${made++ % TRANSACTION_CONNECTIONS}`);
+    return (transactionalId, hindered) => {
+      // A broker answers the requests of one connection one by one, and waits for followers meanwhile.
+      const lane = `${lanes}-${made++ % TRANSACTION_CONNECTIONS}`;
+      return new KafkajsTransactor(this.cluster, { transactionalId, timeout, patience, clock, lane }, hindered);
+    };
   }
 
   reader(listener: ReaderListener): DriverReader {

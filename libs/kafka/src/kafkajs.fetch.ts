@@ -12,6 +12,8 @@ export interface FetchTarget extends TopicPartition {
 export interface FetchedPartition extends TopicPartition {
   readonly error: DriverError | undefined;
   readonly fetched: FetchedRecords;
+  /** Of the answer, whether or not there is a whole record in them. */
+  readonly size: number;
 }
 
 /** A compressed batch that would become larger than this is refused: a few kilobytes can claim to be gigabytes. */
@@ -102,7 +104,7 @@ export class FetchAnswerDecoder {
           }
         }
         const endOffset = lastStable >= 0 ? lastStable : highWatermark;
-        partitions.push({ topic, partition, error, fetched: { records, nextOffset, endOffset } });
+        partitions.push({ topic, partition, error, fetched: { records, nextOffset, endOffset }, size });
       }
     }
     return partitions;

@@ -1,4 +1,5 @@
 import { Alarm, backoff, settledWithin } from 'nestjs-eventing';
+import { byTopic } from './by.topic.js';
 import { assignHeeding } from './heeding.assigner.js';
 import {
   DriverError,
@@ -77,7 +78,7 @@ export class KafkajsMember implements DriverMember {
     // generation before. The usual connection is busy with the join.
     const connection =
       this.joined && this.connection !== undefined ? this.connection : await this.connect(`${this.lane}/commit`);
-    const topics = groupByTopic(positions, ({ partition, offset, metadata }) => ({
+    const topics = byTopic(positions, ({ partition, offset, metadata }) => ({
       partition,
       offset: String(offset),
       metadata,
@@ -285,17 +286,4 @@ export class KafkajsMember implements DriverMember {
     this.owned = [];
     this.listener.lost(owned);
   }
-}
-
-function groupByTopic<Item extends TopicPartition, Entry>(
-  items: readonly Item[],
-  entry: (item: Item) => Entry,
-): { topic: string; partitions: Entry[] }[] {
-  const topics = new Map<string, Entry[]>();
-  for (const item of items) {
-    const partitions = topics.get(item.topic);
-    if (partitions === undefined) topics.set(item.topic, [entry(item)]);
-    else partitions.push(entry(item));
-  }
-  return [...topics].map(([topic, partitions]) => ({ topic, partitions }));
 }

@@ -62,7 +62,7 @@ describe('the question for stable positions', () => {
 
 describe('the answer', () => {
   it('has the positions that there are, with their notes', async () => {
-    const positions = await decodePositions(
+    const found = await decodePositions(
       answer([
         [
           'orders',
@@ -75,15 +75,24 @@ describe('the answer', () => {
       ]),
       'shop.A',
     );
-    expect(positions).toEqual([
+    expect(found.positions).toEqual([
       { topic: 'orders', partition: 0, offset: 42, metadata: '1;a=2' },
       { topic: 'retry', partition: 2, offset: 7, metadata: '' },
     ]);
+    expect(found.unstable).toEqual([]);
   });
 
   it('says where a transaction is being ended, and what else is wrong', async () => {
-    await expect(decodePositions(answer([['orders', [[0, 42, '', 88]]]]), 'shop.A')).rejects.toMatchObject({
-      type: 'UNSTABLE_OFFSET_COMMIT',
+    const orders = [
+      [0, 42, '', 88],
+      [1, 7, '', 0],
+    ] as const;
+    expect(await decodePositions(answer([['orders', orders]]), 'shop.A')).toEqual({
+      positions: [{ topic: 'orders', partition: 1, offset: 7, metadata: '' }],
+      unstable: [{ topic: 'orders', partition: 0 }],
+    });
+    await expect(decodePositions(answer([['orders', [[0, 42, '', 29]]]]), 'shop.A')).rejects.toMatchObject({
+      type: 'TOPIC_AUTHORIZATION_FAILED',
       message: expect.stringContaining('shop.A in orders/0'),
     });
     await expect(decodePositions(answer([], 16), 'shop.A')).rejects.toMatchObject({

@@ -1,5 +1,6 @@
-import type { CommittedPosition, TopicPartition } from './kafka.driver.js';
-import { throwOnCode } from './kafkajs.codes.js';
+import type { CommittedPosition, StablePositions, TopicPartition } from './kafka.driver.js';
+import { errorOfCode, throwOnCode } from './kafkajs.codes.js';
+import { NO_TAGS, compactLength, compactText } from './kafkajs.compact.js';
 
 /**
  * The body of an OffsetFetch request, version 7, which kafkajs does not have: the first in which a broker says that a transaction over the
@@ -18,8 +19,10 @@ export function encodePositionFetch(group: string, partitions: readonly TopicPar
   return Buffer.concat(parts);
 }
 
+const UNSTABLE = 'UNSTABLE_OFFSET_COMMIT';
+
 /** Partitions without a position are left out. Throws a `DriverError` for the first that has an error. */
-export async function decodePositions(answer: Buffer, group: string): Promise<CommittedPosition[]> {
+export async function decodePositions(answer: Buffer, group: string): Promise<StablePositions> {
   let at = 0;
   const varint = (): number => {
     let value = 0;
@@ -45,6 +48,7 @@ export async function decodePositions(answer: Buffer, group: string): Promise<Co
   tags(); // of the header
   at += 4; // throttle time
   const positions: CommittedPosition[] = [];
+  const unstable: TopicPartition[] = [];
   for (let topics = varint() - 1; topics > 0; topics--) {
     const topic = text();
     for (let count = varint() - 1; count > 0; count--) {
@@ -52,29 +56,16 @@ export async function decodePositions(answer: Buffer, group: string): Promise<Co
       const offset = Number(answer.readBigInt64BE((at += 8) - 8));
       at += 4; // leader epoch
       const metadata = text();
-      throwOnCode(int16(), `reading the position of group ${group} in ${topic}/${partition}`);
+      const error = errorOfCode(int16(), `reading the position of group ${group} in ${topic}/${partition}`);
       tags();
-      if (offset >= 0) positions.push({ topic, partition, offset, metadata });
+      if (error?.type === UNSTABLE) unstable.push({ topic, partition });
+      else if (error !== undefined) throw error;
+      else if (offset >= 0) positions.push({ topic, partition, offset, metadata });
     }
     tags();
   }
   throwOnCode(int16(), `reading the positions of group ${group}`);
-  return Promise.resolve(positions);
+  return Promise.resolve({ positions, unstable });
 }
 
-const NO_TAGS = Buffer.from([0]);
 const STABLE = Buffer.from([1]);
-
-/** Of a list or a text: one more than there are. */
-function compactLength(length: number): Buffer {
-  const bytes: number[] = [];
-  for (let rest = length + 1; ; rest >>>= 7) {
-    if (rest < 128) return Buffer.from([...bytes, rest]);
-    bytes.push((rest & 127) | 128);
-  }
-}
-
-function compactText(text: string): Buffer {
-  const bytes = Buffer.from(text);
-  return Buffer.concat([compactLength(bytes.length), bytes]);
-}

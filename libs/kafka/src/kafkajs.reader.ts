@@ -147,21 +147,24 @@ export class KafkajsReader implements DriverReader {
       for (const place of ready) this.fail(place, asDriverError(error));
       return;
     }
+    // What is not first in a request may be left out of the answer, but never all of it while there is anything.
+    const isBare = answer.every(({ error, size }) => error === undefined && size === 0);
     for (const { topic, partition, error, fetched } of answer) {
       const place = this.places.get(sourceName({ topic, partition }));
       // Removed, or removed and added again elsewhere while the answer was on its way.
       if (place === undefined || !ready.includes(place)) continue;
-      if (error === undefined) this.hand(place, fetched);
+      if (error === undefined) this.hand(place, fetched, isBare);
       else if (error.type === 'OFFSET_OUT_OF_RANGE') await this.relocate(place);
       else this.fail(place, error);
     }
   }
 
-  private hand(place: Place, fetched: FetchedRecords): void {
+  private hand(place: Place, fetched: FetchedRecords, isBare: boolean): void {
     place.failures = 0;
     const moved = fetched.nextOffset > place.offset;
     place.offset = fetched.nextOffset;
     if (moved) this.listener.records(place.source, fetched);
+    else this.listener.idle(place.source, fetched, isBare);
   }
 
   private async relocate(place: Place): Promise<void> {

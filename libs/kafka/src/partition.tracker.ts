@@ -1,4 +1,5 @@
 import type { Settlement, Timer } from 'nestjs-eventing';
+import { AttemptGate } from './attempt.gate.js';
 import { METADATA_ENOUGH, encodeNotes, type DoneRange, type PositionNotes } from './commit.metadata.js';
 import { DeliveryWindow } from './delivery.window.js';
 import { DONE, KafkaDelivery, MOVING, OPEN, RELEASED, WAITING } from './kafka.delivery.js';
@@ -7,15 +8,10 @@ import { OutputLedger } from './output.ledger.js';
 import type { ProducerRecord } from './producer.queue.js';
 import { RecordBuffer } from './record.buffer.js';
 import type { TrackerHost } from './tracker.host.js';
-import { WaitingRoom } from './waiting.room.js';
+import { MOST_WAITING, WaitingRoom } from './waiting.room.js';
 
-/** The attempt from which on records are tried one at a time, so that the right one is blamed for crashes. */
-const SUSPICIOUS = 3;
 /** How many deliveries go by before the size of the notes is looked at again. */
 const CHECK_EVERY = 64;
-/** Deferred messages of a partition that wait in memory; what comes behind them waits with them. */
-const MOST_WAITING = 10_000;
-const MOST_WAITING_BYTES = 16 * 1024 * 1024;
 /** At least this many records are read ahead, so that a small window does not slow reading down. */
 const LEAST_BUFFER = 1_000;
 
@@ -28,7 +24,7 @@ export class PartitionTracker {
   private readonly buffer: RecordBuffer;
   private readonly window = new DeliveryWindow();
   private readonly ledger = new OutputLedger();
-  private readonly waiting = new WaitingRoom(MOST_WAITING, MOST_WAITING_BYTES);
+  private readonly waiting = new WaitingRoom();
   /** Released, or deferred until now: delivered before anything that was not yet. */
   private next: KafkaDelivery[] = [];
   /** Delivered and not settled. */
@@ -36,11 +32,7 @@ export class PartitionTracker {
   private alarm: Timer | undefined;
   /** Settled by an owner before us, and not yet read again. */
   private readonly done: DoneRange[];
-  private readonly start: number;
-  private readonly startAttempt: number;
-  /** Nothing is delivered before the attempt at the head is on record. */
-  private gate: 'closed' | 'opening' | 'open';
-  private suspects: number;
+  private readonly gate: AttemptGate;
   private clean = false;
   private closed = false;
   private held = false;
@@ -56,12 +48,8 @@ export class PartitionTracker {
     start: { readonly offset: number; readonly notes: PositionNotes },
   ) {
     this.name = sourceName(source);
-    this.start = start.offset;
     this.done = [...start.notes.done];
-    this.startAttempt = start.notes.attempt;
-    // As many as may have been in work, and the first that was not.
-    this.suspects = host.commits && start.notes.attempt >= SUSPICIOUS ? host.window + 1 : 0;
-    this.gate = host.commits ? 'closed' : 'open';
+    this.gate = new AttemptGate({ offset: start.offset, attempt: start.notes.attempt }, host);
     const highWater = Math.max(host.window * 2, LEAST_BUFFER);
     this.buffer = new RecordBuffer(start.offset, highWater, (full) => host.full(this, full));
   }
@@ -163,6 +151,11 @@ export class PartitionTracker {
     return this.window.head?.offset ?? this.buffer.position;
   }
 
+  /** Where reading goes on. */
+  get readTo(): number {
+    return this.buffer.end;
+  }
+
   /** What to commit now; undefined if the broker has it already. */
   position(): CommittedPosition | undefined {
     const { head } = this.window;
@@ -173,6 +166,12 @@ export class PartitionTracker {
 
   confirm({ offset, metadata }: CommittedPosition): void {
     this.confirmed = keyOf(offset, metadata);
+  }
+
+  /** By offset, as of now: with which attempt a record is to come again if its work is cut short and nobody dies. */
+  attempts(): (offset: number) => number {
+    const { head } = this.window;
+    return (offset) => (head?.offset === offset ? head.attempt : this.gate.attemptAt(offset));
   }
 
   recordsOf(settlement: Settlement): readonly ProducerRecord[] {
@@ -198,12 +197,9 @@ export class PartitionTracker {
 
   private deliver(record: IncomingRecord): void {
     const origin = this.host.originOf(this.source, record);
-    if (origin === undefined) {
-      this.changed(0);
-      return;
-    }
-    const counted = record.offset === this.start ? this.startAttempt : 1;
-    const delivery = new KafkaDelivery(this, record, Math.max(counted, origin?.attempt ?? 1), origin ?? undefined);
+    if (origin === undefined) return this.changed(0);
+    const attempt = Math.max(this.gate.attemptAt(record.offset), origin?.attempt ?? 1);
+    const delivery = new KafkaDelivery(this, record, attempt, origin ?? undefined);
     this.window.push(delivery);
     if (this.wasDone(record.offset)) {
       delivery.state = DONE;
@@ -263,35 +259,19 @@ export class PartitionTracker {
   }
 
   private changed(accepted: number): void {
-    if (this.host.commits && !this.closed) this.host.changed(this, accepted);
+    if (!this.closed) this.host.changed(this, accepted);
   }
 
-  /** Whether the next record is on record as being tried; if not, puts it there first. Suspects pass one by one. */
   private passGate(): boolean {
-    if (this.suspects > 0 && this.window.size > 0) return false;
-    if (this.gate === 'open') {
-      if (this.suspects > 0) {
-        this.suspects--;
-        this.gate = 'closed';
-      }
-      return true;
-    }
-    if (this.gate === 'closed') {
-      this.gate = 'opening';
-      void this.host.commitNow(this).then((written) => {
-        if (!written) return;
-        this.gate = 'open';
-        this.feed();
-      });
-    }
-    return false;
+    if (this.gate.isOpen) return true;
+    const write = (): Promise<boolean> => this.host.commitNow(this);
+    return this.gate.pass(this.window.size, write, () => this.feed());
   }
 
   /** With which attempt the record at the position is to be delivered if this process goes no further. */
   private attemptToNote(head: KafkaDelivery | undefined, offset: number): number {
     if (head !== undefined) return this.clean || head.state === WAITING ? head.attempt : head.attempt + 1;
-    const attempt = offset === this.start ? this.startAttempt : 1;
-    return this.gate === 'opening' && !this.clean ? attempt + 1 : attempt;
+    return this.gate.noteAt(offset, this.clean);
   }
 
   private doneBeyond(): DoneRange[] {

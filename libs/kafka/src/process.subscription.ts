@@ -9,15 +9,18 @@ import {
 import { sourceName, type TopicPartition } from './kafka.driver.js';
 import { connectionError, hopeless } from './kafka.errors.js';
 import { retryTargets } from './retry.topic.js';
-import { findStart } from './start.position.js';
+import { PastPartitions } from './past.partitions.js';
+import { findOffsets, findStart } from './start.position.js';
 import { NO_NOTES, TrackedPartitions, type SubscriptionParts } from './tracked.partitions.js';
 
 /**
  * A subscription that each process has for itself: it reads all partitions without being a member of any group, so that there is
- * nothing to join, to commit or to leave behind.
+ * nothing to join, to commit or to leave behind. A replay is one that ends where its partitions ended when it began.
  */
 export class ProcessSubscription implements SubscriptionHandle {
   private readonly partitions: TrackedPartitions;
+  /** The same, of a replay. */
+  private readonly past: PastPartitions | undefined;
   private readonly topics: readonly string[];
   private readonly alarm = new Alarm();
   private watch: Timer | undefined;
@@ -30,7 +33,13 @@ export class ProcessSubscription implements SubscriptionHandle {
   ) {
     const targets = retryTargets(subscription.name, parts.context.instance);
     this.topics = [...new Set([...subscription.channels, parts.retry.topic])];
-    this.partitions = new TrackedPartitions(parts, subscription, subscriber, targets, undefined);
+    if (subscription.until === 'now')
+      this.past = new PastPartitions(parts, subscription, subscriber, targets, undefined);
+    this.partitions = this.past ?? new TrackedPartitions(parts, subscription, subscriber, targets, undefined);
+  }
+
+  get ended(): Promise<void> | undefined {
+    return this.past?.ended;
   }
 
   /** Resolves when it is fixed where each partition is read from. */
@@ -52,8 +61,10 @@ export class ProcessSubscription implements SubscriptionHandle {
             sources.filter(({ topic }) => topic === retry),
           )),
         ]);
-        this.begin(sources, start);
-        this.watchForMore();
+        if (this.past === undefined) {
+          this.begin(sources, start);
+          this.watchForMore();
+        } else await this.beginPast(this.past, sources, start);
         return;
       } catch (error) {
         const final = hopeless(error);
@@ -89,6 +100,26 @@ export class ProcessSubscription implements SubscriptionHandle {
     for (const source of sources) {
       this.partitions.add(source, { offset: start.get(sourceName(source)) ?? 0, notes: NO_NOTES });
     }
+  }
+
+  /** What is stored in partitions that are added later is not of the past. */
+  private async beginPast(
+    past: PastPartitions,
+    sources: readonly TopicPartition[],
+    start: ReadonlyMap<string, number>,
+  ): Promise<void> {
+    const { driver, options, retry } = this.parts;
+    const own = sources.filter(({ topic }) => topic !== retry.topic);
+    const at = options.readUncommitted ? 'latest' : 'stable';
+    const ends = await findOffsets(driver, own, at);
+    if (this.stopped) return;
+    this.begin(
+      sources.filter(({ topic }) => topic === retry.topic),
+      start,
+    );
+    for (const source of own)
+      past.addUntil(source, start.get(sourceName(source)) ?? 0, ends.get(sourceName(source)) ?? 0);
+    past.allAdded();
   }
 
   private watchForMore(): void {

@@ -1,9 +1,8 @@
-import type { HeaderValue, RawHeaders } from 'nestjs-eventing';
+import type { HeaderValue, OpenMessage, PublishCall, RawHeaders } from 'nestjs-eventing';
 import type { OutgoingRecord, ProducerBatch } from './kafka.driver.js';
-import type { PublishCall } from './publish.call.js';
 
 /** A message on its way. One object from `publish` to the encoder: nothing else is made per message. */
-export class QueuedRecord implements OutgoingRecord {
+export class QueuedRecord implements OutgoingRecord, OpenMessage {
   /** The batch it was put into, and can no longer leave. */
   batch: LaneBatch | undefined;
   /** Its caller was answered; it is no longer waited for. */
@@ -12,7 +11,7 @@ export class QueuedRecord implements OutgoingRecord {
   readonly time: number;
 
   constructor(
-    readonly call: PublishCall,
+    readonly call: PublishCall<QueuedRecord>,
     readonly index: number,
     readonly key: string | Uint8Array | undefined,
     readonly value: Uint8Array | null,

@@ -1,10 +1,12 @@
-import { backoff, settledWithin } from 'nestjs-eventing';
 import {
+  backoff,
   EventingError,
   type Clock,
   type ErrorCode,
+  PublishCall,
   type PublishFailure,
   type RawHeaders,
+  settledWithin,
   type Timer,
 } from 'nestjs-eventing';
 import type { BatchOutcome, DriverProducer } from './kafka.driver.js';
@@ -12,7 +14,6 @@ import { refusal } from './kafka.errors.js';
 import type { LaneBatch, ProducerLane } from './producer.lane.js';
 import { QueuedRecord } from './producer.lane.js';
 import { ProducerTopics, type TopicSource } from './producer.topics.js';
-import { PublishCall } from './publish.call.js';
 
 export interface ProducerRecord {
   readonly topic: string;
@@ -48,7 +49,7 @@ const REQUEST_BYTES = 16 * 1024 * 1024;
 export class ProducerQueue {
   private readonly topics: ProducerTopics;
   private readonly busy = new Set<number>();
-  private readonly calls: PublishCall[] = [];
+  private readonly calls: PublishCall<QueuedRecord>[] = [];
   private firstCall = 0;
   private expiry: Timer | undefined;
   private retry: Timer | undefined;
@@ -72,11 +73,12 @@ export class ProducerQueue {
       return Promise.resolve(records.map((_, index) => ({ index, error, indeterminate: false })));
     }
     return new Promise((resolve) => {
-      const call = new PublishCall(records.length, this.options.clock.now() + this.options.publishTimeout, resolve);
+      const deadline = this.options.clock.now() + this.options.publishTimeout;
+      const call = new PublishCall<QueuedRecord>(records.length, deadline, resolve);
       for (let index = 0; index < records.length; index++) {
         const { topic, key, value, headers, time, place } = records[index] as ProducerRecord;
         const record = new QueuedRecord(call, index, key, value, headers, time, place);
-        call.records.push(record);
+        call.messages.push(record);
         this.topics.add(topic, record);
       }
       this.calls.push(call);
@@ -194,7 +196,7 @@ export class ProducerQueue {
   private expire(): void {
     const now = this.options.clock.now();
     for (let at = this.firstCall; at < this.calls.length; at++) {
-      const call = this.calls[at] as PublishCall;
+      const call = this.calls[at] as PublishCall<QueuedRecord>;
       if (call.deadline > now) break;
       this.giveUp(call, 'EVT_PUBLISH_TIMEOUT', this.timeoutMessage());
     }
@@ -214,9 +216,9 @@ export class ProducerQueue {
     this.forgetAnswered();
   }
 
-  private giveUp(call: PublishCall, code: ErrorCode, message: string): void {
+  private giveUp(call: PublishCall<QueuedRecord>, code: ErrorCode, message: string): void {
     const cause = this.topics.lastError;
-    for (const record of call.records) {
+    for (const record of call.messages) {
       if (record.done) continue;
       const indeterminate = record.batch !== undefined && (record.batch.sending || record.batch.mayBeStored);
       call.failed(record, new EventingError(code, message, { indeterminate, cause }), indeterminate);
@@ -233,7 +235,7 @@ export class ProducerQueue {
   }
 
   private forgetAnswered(): void {
-    while (this.firstCall < this.calls.length && !(this.calls[this.firstCall] as PublishCall).open) this.firstCall++;
+    while (this.firstCall < this.calls.length && this.calls[this.firstCall]?.open === false) this.firstCall++;
     if (this.firstCall > 1024 || this.firstCall === this.calls.length) {
       this.calls.splice(0, this.firstCall);
       this.firstCall = 0;

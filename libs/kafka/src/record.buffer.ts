@@ -4,7 +4,7 @@ import type { FetchedRecords, IncomingRecord } from './kafka.driver.js';
 export class RecordBuffer {
   private records: readonly IncomingRecord[] = [];
   private at = 0;
-  private end: number;
+  private readTo: number;
   private isFull = false;
 
   constructor(
@@ -13,12 +13,17 @@ export class RecordBuffer {
     private readonly highWater: number,
     private readonly fullChanged: (full: boolean) => void,
   ) {
-    this.end = start;
+    this.readTo = start;
   }
 
   /** Where everything before it has left the buffer. */
   get position(): number {
-    return this.first?.offset ?? this.end;
+    return this.first?.offset ?? this.readTo;
+  }
+
+  /** Where what was read ends. */
+  get end(): number {
+    return this.readTo;
   }
 
   get first(): IncomingRecord | undefined {
@@ -28,7 +33,7 @@ export class RecordBuffer {
   add(fetched: FetchedRecords): void {
     this.records = this.first === undefined ? fetched.records : [...this.records.slice(this.at), ...fetched.records];
     this.at = 0;
-    this.end = fetched.nextOffset;
+    this.readTo = fetched.nextOffset;
   }
 
   shift(): void {

@@ -1,5 +1,5 @@
 import { EventingError, type StartPosition } from 'nestjs-eventing';
-import { sourceName, type KafkaDriver, type TopicPartition } from './kafka.driver.js';
+import { sourceName, type KafkaDriver, type OffsetQuery, type TopicPartition } from './kafka.driver.js';
 
 const OFFSET = /^(?:\d{1,9}@)?(\d{1,15})$/;
 
@@ -31,11 +31,20 @@ export async function findStart(
     else found.set(sourceName(source), Number(offset));
   }
   const at = from === 'first-subscription' ? 'latest' : typeof from === 'object' && 'time' in from ? from : 'earliest';
-  for (const topic of new Set(asked.map((source) => source.topic))) {
-    const partitions = asked.filter((source) => source.topic === topic).map((source) => source.partition);
-    for (const [partition, offset] of await driver.offsets(topic, partitions, at)) {
+  return new Map([...found, ...(await findOffsets(driver, asked, at))]);
+}
+
+/** By the names of the partitions, which may be of several topics. */
+export async function findOffsets(
+  driver: KafkaDriver,
+  sources: readonly TopicPartition[],
+  at: OffsetQuery,
+): Promise<Map<string, number>> {
+  const found = new Map<string, number>();
+  for (const topic of new Set(sources.map((source) => source.topic))) {
+    const partitions = sources.filter((source) => source.topic === topic).map((source) => source.partition);
+    for (const [partition, offset] of await driver.offsets(topic, partitions, at))
       found.set(sourceName({ topic, partition }), offset);
-    }
   }
   return found;
 }

@@ -43,12 +43,12 @@ export class TrackedPartitions implements TrackerHost, ReaderListener {
   readonly commits: boolean;
   readonly transactional: boolean;
   paused = false;
-  private readonly trackers = new Map<string, PartitionTracker>();
-  private readonly reader: DriverReader;
+  protected readonly trackers = new Map<string, PartitionTracker>();
+  protected readonly reader: DriverReader;
 
   constructor(
-    private readonly parts: SubscriptionParts,
-    private readonly subscription: Subscription,
+    protected readonly parts: SubscriptionParts,
+    protected readonly subscription: Subscription,
     private readonly subscriber: Subscriber,
     private readonly targets: RetryTargets,
     private readonly sink: PositionSink | undefined,
@@ -164,6 +164,9 @@ export class TrackedPartitions implements TrackerHost, ReaderListener {
   records(source: TopicPartition, fetched: FetchedRecords): void {
     this.trackers.get(sourceName(source))?.take(fetched);
   }
+
+  /** Of no concern: what is stored next will come. */
+  idle(_source: TopicPartition, _fetched: FetchedRecords, _isBare: boolean): void {}
 
   /** Retention overtook us, or the topic is a new one of the same name: go on with the oldest there is, and say so. */
   async outOfRange(source: TopicPartition, offset: number): Promise<number> {

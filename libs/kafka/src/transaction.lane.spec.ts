@@ -126,6 +126,24 @@ describe('the transactions of a partition', () => {
     expect(settled.outputCount).toBe(0);
   });
 
+  it('tell what is refused while it is still tried, once until one goes through', async () => {
+    const refusal = new DriverError('NOT_ENOUGH_REPLICAS', 'too few');
+    lane.hindered(refusal);
+    lane.hindered(refusal);
+    transactor.fail = () => refusal;
+    lane.changed(settled.settle(output('a')));
+    await clock.advance(1_000);
+    expect(told).toEqual(['too few']);
+    transactor.fail = undefined;
+    await clock.advance(3_000);
+    expect(transactor.committed).toHaveLength(1);
+    lane.hindered(refusal);
+    expect(told).toEqual(['too few', 'too few']);
+    lane.close();
+    lane.hindered(refusal);
+    expect(told).toHaveLength(2);
+  });
+
   it('end when another owns the partition', async () => {
     transactor.fail = () => new FencedError('PRODUCER_FENCED', 'fenced');
     const written = lane.commitNow(settled.settle(output('a')));

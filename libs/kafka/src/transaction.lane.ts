@@ -14,7 +14,7 @@ export interface TransactionLaneOptions {
   readonly batches: OutputBatches;
   /** Another process has the transactional id, or the broker has given up on us. */
   fenced(source: TopicPartition, error: Error): void;
-  /** A transaction failed, and is tried again; told once until it works. */
+  /** A transaction fails, or has not come to its end for some seconds, and is tried again; told once until one works. */
   failed(source: TopicPartition, error: Error): void;
   /** The brokers keep no notes beside positions. */
   bare(): void;
@@ -33,6 +33,7 @@ export class TransactionLane {
   private running: Promise<void> | undefined;
   private begun = 0;
   private failures = 0;
+  private isTold = false;
   private isBare = false;
   private closed = false;
 
@@ -69,6 +70,13 @@ export class TransactionLane {
   /** Do not wait for the pause after a failure. */
   hurry(): void {
     if (this.hasWork()) this.fire();
+  }
+
+  /** What is under way is not taken for now. */
+  hindered(error: Error): void {
+    if (this.isTold || this.closed) return;
+    this.isTold = true;
+    this.options.failed(this.source, error);
   }
 
   close(): void {
@@ -129,6 +137,7 @@ export class TransactionLane {
         tracker.committed(position, records);
       }
       this.failures = 0;
+      this.isTold = false;
       for (const resolve of waiters) resolve(!tracker.isClosed);
     } catch (error) {
       this.waiters.unshift(...waiters);
@@ -144,6 +153,9 @@ export class TransactionLane {
     if (error instanceof DriverError && error.type === 'OFFSET_METADATA_TOO_LARGE' && !this.isBare) {
       this.isBare = true;
       this.options.bare();
-    } else if (this.failures++ === 0) this.options.failed(this.source, error);
+      return;
+    }
+    this.failures++;
+    this.hindered(error);
   }
 }

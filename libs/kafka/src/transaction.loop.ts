@@ -1,5 +1,5 @@
 import { settledWithin } from 'nestjs-eventing';
-import { DriverError, sourceName, type DriverTransactor, type TopicPartition } from './kafka.driver.js';
+import { DriverError, sourceName, type MakeTransactor, type TopicPartition } from './kafka.driver.js';
 import type { PartitionTracker } from './partition.tracker.js';
 import type { PositionLoop } from './tracked.partitions.js';
 import { TransactionLane, type TransactionLaneOptions } from './transaction.lane.js';
@@ -12,7 +12,7 @@ export class TransactionLoop implements PositionLoop {
   private readonly lanes = new Map<string, TransactionLane>();
 
   constructor(
-    private readonly transactor: (id: string) => DriverTransactor,
+    private readonly transactor: MakeTransactor,
     private readonly options: TransactionLaneOptions,
   ) {}
 
@@ -21,7 +21,8 @@ export class TransactionLoop implements PositionLoop {
     await Promise.all(
       sources.map(async (source) => {
         this.drop([source]);
-        const transactor = this.transactor(`${this.options.group}:${source.topic}-${source.partition}`);
+        const id = `${this.options.group}:${source.topic}-${source.partition}`;
+        const transactor = this.transactor(id, (error) => lane.hindered(error));
         const lane = new TransactionLane(source, transactor, this.options);
         this.lanes.set(sourceName(source), lane);
         await transactor.begin();

@@ -1,21 +1,20 @@
 import type { KafkaDelivery } from './kafka.delivery.js';
 
+/** Deferred messages of a partition that wait in memory; what comes behind them waits with them. */
+export const MOST_WAITING = 10_000;
+const MOST_WAITING_BYTES = 16 * 1024 * 1024;
+
 /** Deferred messages that are not due yet, soonest first. */
 export class WaitingRoom {
   private readonly deliveries: KafkaDelivery[] = [];
   private bytes = 0;
-
-  constructor(
-    private readonly mostDeliveries: number,
-    private readonly mostBytes: number,
-  ) {}
 
   get size(): number {
     return this.deliveries.length;
   }
 
   get isFull(): boolean {
-    return this.deliveries.length >= this.mostDeliveries || this.bytes >= this.mostBytes;
+    return this.deliveries.length >= MOST_WAITING || this.bytes >= MOST_WAITING_BYTES;
   }
 
   /** When the next one is due, milliseconds since 1970. */
