@@ -18,12 +18,21 @@ export {
   drizzleTransactions,
   fromDrizzle,
 } from './adapters/drizzle.adapter.js';
+export {
+  fromPrisma,
+  type PrismaTransaction,
+  type PrismaTransactionOptions,
+  prismaTransactions,
+} from './adapters/prisma.adapter.js';
 
 export { Outbox, type OutboxDepth, type OutboxHome } from './outbox/outbox.js';
 export { type OutboxAsyncOptions, PostgresOutboxModule } from './outbox/outbox.module.js';
 export type { OutboxOptions } from './outbox/outbox.options.js';
 export { OutboxTransaction } from './outbox/outbox.transaction.js';
 export type { ParkedFilter, ParkedMessage, ParkedPage, ParkedQuery } from './outbox/parked.message.js';
+
+export { PostgresEventLog } from './event-log/postgres.event-log.js';
+export type { EventLogOptions } from './event-log/event-log.options.js';
 
 export { PostgresInbox } from './inbox/postgres.inbox.js';
 export type { InboxOptions } from './inbox/inbox.options.js';

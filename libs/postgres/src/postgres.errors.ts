@@ -4,8 +4,8 @@ import { EventingError, type ErrorCode } from 'nestjs-eventing';
 const LOST = /^(08...|57P0[1-5]|25P03|XX...)$/;
 /** Conditions that pass: out of something, a conflict, a server that only reads, for now. */
 const PASSING = /^(53...|40001|40P01|55P03|57014|25006|55006|58...)$/;
-/** Node's names for a connection that is not, or no longer, there. */
-const SOCKET = /^(ECONN|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EHOSTDOWN|ENOTFOUND|EAI_AGAIN|ENOENT$|EADDRNOTAVAIL)/;
+/** Node's names for what went wrong outside of this process, whatever it was: only the server's word tells what became of a statement. */
+const SOCKET = /^(E[A-Z]{3,}$|EAI_|ERR_SSL|ERR_TLS|ERR_STREAM|ERR_SOCKET)/;
 const TLS = /CERT|^ERR_TLS|^ERR_SSL|SELF_SIGNED|UNABLE_TO_(VERIFY|GET_ISSUER)/;
 /** What the client libraries say without any code. */
 const CLIENT_LOST =
@@ -52,6 +52,25 @@ export function hopeless(error: unknown): EventingError | undefined {
   if (isMissingTable(error))
     return coded('EVT_TOPOLOGY', `PostgreSQL says: ${message}. Run \`npx eventing migrate\`.`, error);
   return undefined;
+}
+
+/** The cluster has had fewer transactions than what is stored tells of. */
+export function foreignCluster(schema: string): EventingError {
+  return new EventingError(
+    'EVT_TOPOLOGY',
+    `The events and positions in ${schema} are of transactions that this cluster has not had yet: a dump was restored into a new one. ` +
+      'Move its next transaction beyond them with pg_resetwal, or restore a physical backup; see docs/providers/postgres.md.',
+  );
+}
+
+/** A member was silent for as long as its leases last. */
+export function lostLease(subscription: string, sources: readonly string[]): EventingError {
+  const some =
+    sources.length > 5 ? `${sources.slice(0, 5).join(', ')} and ${sources.length - 5} more` : sources.join(', ');
+  return new EventingError(
+    'EVT_LEASE_LOST',
+    `${subscription} lost ${some}: its leases were not renewed in time (\`leaseTime\`). What was not settled comes back.`,
+  );
 }
 
 /** What is not about one message: the connection, the disk, the role of the server. */

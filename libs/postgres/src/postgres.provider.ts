@@ -5,9 +5,10 @@ import { DeferredTable } from './deferred/deferred.table.js';
 import { Channels } from './log/channels.js';
 import { EventReader } from './log/event.reader.js';
 import { Housekeeping } from './log/housekeeping.js';
+import { LogBounds } from './log/log.bounds.js';
 import { notifiedName, WakeUps } from './log/wake.ups.js';
 import { checkSchema, migrateSchema } from './migrations/migrate.js';
-import { connectionError, hopeless } from './postgres.errors.js';
+import { connectionError, foreignCluster, hopeless, isLostConnection } from './postgres.errors.js';
 import type { ResolvedLogOptions } from './postgres.options.js';
 import { EventWriter } from './publish/event.writer.js';
 import { PublishLanes } from './publish/publish.lanes.js';
@@ -20,6 +21,8 @@ import { LeaseTable } from './subscription/lease.table.js';
 import { ProcessSubscription } from './subscription/process.subscription.js';
 import type { SubscriptionParts } from './subscription/subscription.parts.js';
 import { checkStart, SubscriptionTable } from './subscription/subscription.table.js';
+import { waitUntil } from './subscription/tracked.sources.js';
+import { TransactionWriter } from './subscription/transaction.writer.js';
 
 /** How a provider comes to its database. */
 export interface DatabaseSource {
@@ -47,6 +50,7 @@ export class PostgresProvider implements EventProvider {
   readonly deadLetters: DeadLetterStore;
   private readonly schema: string;
   private readonly channels: Channels;
+  private readonly bounds: LogBounds;
   private readonly queue: PublishLanes;
   private readonly parts: SubscriptionParts;
   private readonly wakeUps: WakeUps;
@@ -57,6 +61,8 @@ export class PostgresProvider implements EventProvider {
   private starting: Promise<void> | undefined;
   private stopping: Promise<void> | undefined;
   private started = false;
+  /** It answers, and is not the one that the schema was filled in. */
+  private foreign: EventingError | undefined;
   /** Undefined until the first attempt. */
   private connected: boolean | undefined;
 
@@ -75,7 +81,9 @@ export class PostgresProvider implements EventProvider {
       perProcess: true,
       longestDefer: 10 * YEAR,
       replay: true,
-      transactions: false,
+      boundedReplay: true,
+      transactions: true,
+      sequencedDeadLetters: true,
       largestMessage: options.maxMessageBytes,
     };
     this.schema = quotedSchema(options.schema);
@@ -102,16 +110,24 @@ export class PostgresProvider implements EventProvider {
     );
     this.wakeUps = new WakeUps(database, notified);
     this.deadLetters = new DeadLetterTable(database, schema, service);
-    const reader = new EventReader(schema);
+    this.bounds = new LogBounds(schema);
+    const { bounds } = this;
     this.parts = {
       database,
       options,
       context,
       channels: this.channels,
-      reader,
+      reader: new EventReader(schema),
+      bounds,
       wakeUps: this.wakeUps,
       leases: new LeaseTable(database, schema, notified, leaseTime),
-      table: new SubscriptionTable(database, schema, reader, notified),
+      table: new SubscriptionTable(database, schema, bounds, notified),
+      transactions: new TransactionWriter({
+        schema,
+        service,
+        notified,
+        waitUntil: (notBefore) => waitUntil(notBefore, clock.now()),
+      }),
       deferred: new DeferredTable(database, schema),
       deadLetters: this.deadLetters,
     };
@@ -119,6 +135,7 @@ export class PostgresProvider implements EventProvider {
       schema,
       retention,
       interval: retentionInterval,
+      leaseTime,
       clock,
       failed: (error) => logger.warn(`Old events are not deleted for now: ${connectionError(error).message}`),
     });
@@ -147,6 +164,7 @@ export class PostgresProvider implements EventProvider {
       throw error;
     }
     return {
+      ...(handle instanceof ProcessSubscription && handle.ends ? { ended: handle.ended } : {}),
       pause: () => handle.pause(),
       resume: () => handle.resume(),
       lag: () => handle.lag(),
@@ -183,7 +201,7 @@ export class PostgresProvider implements EventProvider {
     this.opened ??= await this.source.open({ up: () => this.back(), down: (cause) => this.down(cause) });
     if (this.context.topology === 'create') await this.migrate(this.opened);
     else await checkSchema(this.opened, this.options.schema);
-    await this.refuseForeignTransactions(this.opened);
+    await this.recognise(this.opened);
     await this.channels.ensure(channels);
     // Whoever only sends wants to know as well whether the database can be reached.
     await this.wakeUps.listen();
@@ -194,17 +212,11 @@ export class PostgresProvider implements EventProvider {
     if (steps.length > 0) this.context.logger.log(`Schema ${this.options.schema}: ran ${steps.join(', ')}`);
   }
 
-  /** A dump that was restored into another cluster: nothing would be read until that cluster has had as many transactions. */
-  private async refuseForeignTransactions(database: Database): Promise<void> {
-    const { rows } = await database.query(
-      `SELECT 1 FROM ${this.schema}.positions WHERE xid > pg_snapshot_xmax(pg_current_snapshot()) LIMIT 1`,
-    );
-    if (rows.length === 0) return;
-    throw new EventingError(
-      'EVT_TOPOLOGY',
-      `The positions in ${this.schema} are of transactions that this cluster has not had yet: a dump was restored into a new one. ` +
-        'Move its next transaction beyond them with pg_resetwal, or restore a physical backup; see docs/providers/postgres.md.',
-    );
+  /** A dump that was restored into another cluster, now or while we were away. */
+  private async recognise(database: Database): Promise<void> {
+    this.foreign = undefined;
+    if (await this.bounds.isForeign(database)) this.foreign = foreignCluster(this.schema);
+    if (this.foreign !== undefined) throw this.foreign;
   }
 
   private async end(): Promise<void> {
@@ -229,12 +241,22 @@ export class PostgresProvider implements EventProvider {
   private database(): Database {
     if (this.opened === undefined || (this.stopping !== undefined && !this.started))
       throw new EventingError('EVT_NOT_RUNNING', 'The PostgreSQL provider is not started.');
+    if (this.foreign !== undefined && this.started) throw this.foreign;
     return this.opened;
   }
 
   /** A connection alone makes no start: the schema and the channels have to be there. */
   private back(): void {
-    if (this.started) this.up();
+    const { opened } = this;
+    if (!this.started || opened === undefined) return;
+    this.recognise(opened).then(
+      () => this.up(),
+      (error: unknown) => {
+        // Lost again: the next connection asks anew. Tables that are gone are another matter, and no reason to call it away.
+        if (this.foreign !== undefined) this.tell(error);
+        else if (!isLostConnection(error)) this.up();
+      },
+    );
   }
 
   private up(): void {
@@ -246,7 +268,11 @@ export class PostgresProvider implements EventProvider {
   }
 
   private down(cause: unknown): void {
-    if (this.connected === false || this.stopping !== undefined) return;
+    if (this.connected !== false) this.tell(cause);
+  }
+
+  private tell(cause: unknown): void {
+    if (this.stopping !== undefined) return;
     this.connected = false;
     const error = connectionError(cause);
     this.context.logger.warn(`${error.code}: ${error.message} Trying again until it can.`);

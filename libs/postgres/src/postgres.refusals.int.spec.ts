@@ -2,8 +2,9 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { type PostgresBroker, startOwnPostgres } from '../../../test/brokers/brokers.js';
 import { message, TestService, until } from './postgres.fixture.js';
 import { migrate } from './postgres.js';
+import { FLAWLESS, Relays } from './postgres.relay.fixture.js';
 
-describe('what PostgreSQL refuses', { timeout: 90_000 }, () => {
+describe('what PostgreSQL refuses', { timeout: 180_000 }, () => {
   let server: PostgresBroker | undefined;
   let service: TestService;
 
@@ -145,6 +146,72 @@ describe('what PostgreSQL refuses', { timeout: 90_000 }, () => {
       code: 'EVT_TOPOLOGY',
       message: expect.stringContaining('pg_resetwal') as string,
     });
+  });
+
+  it('nor is one that has events alone', async () => {
+    const one = await service.started({ schema: 'restored_events' });
+    await one.stop();
+    await service.query(
+      `INSERT INTO restored_events.events (channel, partition, xid, time, id, headers, body)
+       VALUES ($1, 1, '99999999999', 0, 'x', '{}', '')`,
+      [service.channel],
+    );
+    const two = await service.process({ schema: 'restored_events' });
+    await expect(two.start(service.channel)).rejects.toMatchObject({ code: 'EVT_TOPOLOGY' });
+  });
+
+  it('another cluster that answers after a lost connection takes nothing, and the right one does again', async () => {
+    const schema = 'exchanged';
+    const one = await service.started({ schema });
+    const got = await one.subscribe('Receipt', service.channel);
+    // What a dump would have brought along.
+    await service.query(
+      `INSERT INTO ${schema}.events (channel, partition, xid, time, id, headers, body) VALUES ($1, 1, '99999999999', 0, 'x', '{}', '')`,
+      [service.channel],
+    );
+    one.proxy.reset();
+    await until('it is noticed', () => one.context.lines.some((line) => line.includes('pg_resetwal')));
+    expect(one.context.statuses.at(-1)).toBe('disconnected');
+    const [failure] = await one.provider.publish([message(service.channel)]);
+    expect(failure).toMatchObject({ error: { code: 'EVT_TOPOLOGY' }, indeterminate: false });
+    await service.query(`DELETE FROM ${schema}.events WHERE id = 'x'`);
+    one.proxy.reset();
+    await until('it is back', () => one.context.statuses.at(-1) === 'connected');
+    await one.publish(service.channel, ['1']);
+    await until('it arrives', () => got.texts.length === 1, 60_000);
+  });
+
+  it('positions that this log cannot have are refused before they are on record', async () => {
+    const one = await service.started({ schema: 'bogus' });
+    const source = `${service.channel}/1`;
+    for (const [positions, says] of [
+      [{ [source]: '99999999999.1' }, 'beyond the end of the log'],
+      [{ [`${service.channel}/99`]: '1.1' }, `${service.channel}/99`],
+      [{ 'elsewhere/0': '1.1' }, 'elsewhere/0'],
+    ] as const)
+      for (const perProcess of [false, true])
+        await expect(
+          one.subscribe('Receipt', service.channel, undefined, { from: { positions }, perProcess }),
+        ).rejects.toMatchObject({ code: 'EVT_POSITION', message: expect.stringContaining(says) as string });
+    expect(await service.query('SELECT 1 FROM bogus.positions UNION ALL SELECT 1 FROM bogus.members')).toEqual([]);
+  });
+
+  it('outputs that find no room on the disk are kept, and committed when there is some', async () => {
+    const relays = await new Relays(service).open();
+    await service.query(
+      `CREATE FUNCTION eventing.refuse_outputs() RETURNS trigger LANGUAGE plpgsql AS
+       $$ BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full'; END $$`,
+    );
+    await service.query(
+      `CREATE TRIGGER refuse BEFORE INSERT ON eventing.events FOR EACH ROW
+       WHEN (NEW.channel = '${relays.to}') EXECUTE FUNCTION eventing.refuse_outputs()`,
+    );
+    const { process } = await relays.process();
+    await relays.send(30);
+    await until('it is told', () => process.context.lines.some((line) => line.includes('disk of PostgreSQL is full')));
+    expect(relays.arrived).toBe(0);
+    await service.query('DROP TRIGGER refuse ON eventing.events');
+    expect(await relays.flaws()).toEqual(FLAWLESS);
   });
 
   it('tries again, with pauses, while it is away, and stops when it is told to', async () => {

@@ -5,6 +5,7 @@ import { refusal } from '../../../eventing/src/kernel.fixture.js';
 import { MemoryDatabase } from '../outbox/outbox.fixture.js';
 import { drizzleTransactions, fromDrizzle } from './drizzle.adapter.js';
 import { databaseTransactions, fromPg, pgTransactions } from './pg.adapter.js';
+import { fromPrisma, prismaTransactions } from './prisma.adapter.js';
 import { fromTypeOrm, typeOrmTransactions } from './typeorm.adapter.js';
 
 describe('adapters', () => {
@@ -141,6 +142,45 @@ describe('adapters', () => {
       client.failing = 'rollback';
       await expect(run(() => Promise.reject(new Error('no')))).rejects.toThrow('no');
       expect(client.released).toEqual([true]);
+    });
+  });
+
+  // A client of Prisma's is generated, and the generator fetches a program from its maker: what is here does as that client does.
+  describe('of Prisma', () => {
+    class Client {
+      readonly asked: [text: string, ...values: unknown[]][] = [];
+      readonly given: unknown[] = [];
+      failing: string | undefined;
+      async $queryRawUnsafe(text: string, ...values: unknown[]): Promise<unknown> {
+        this.asked.push([text, ...values]);
+        if (text === this.failing) throw new Error('current transaction is aborted');
+        return text.startsWith('SELECT') ? [{ id: 1 }] : [];
+      }
+      async $transaction<T>(work: (tx: Client) => Promise<T>, options?: object): Promise<T> {
+        this.given.push(options);
+        return work(this);
+      }
+    }
+
+    it('bind values one by one, and give the rows', async () => {
+      const client = new Client();
+      expect(await fromPrisma(client)('SELECT $1, $2', ['a', null])).toEqual([{ id: 1 }]);
+      expect(client.asked).toEqual([['SELECT $1, $2', 'a', null]]);
+    });
+
+    it('ask before the commit whether the transaction is still good, and pass on how long it may last', async () => {
+      const client = new Client();
+      const transactions = prismaTransactions(client, { timeout: 60_000 });
+      expect(await transactions(async (tx, adapter) => [tx === client, await adapter('INSERT', [])])).toEqual([
+        true,
+        [],
+      ]);
+      expect([client.asked.map(([text]) => text), client.given]).toEqual([
+        ['INSERT', 'select 1'],
+        [{ timeout: 60_000 }],
+      ]);
+      client.failing = 'select 1';
+      await expect(transactions(async () => 'swallowed why')).rejects.toThrow('aborted');
     });
   });
 

@@ -29,12 +29,20 @@ export interface PgTransactionsOptions {
   readonly prepare?: boolean;
 }
 
+// One listener a pool, however often it is asked for transactions. Weak: nothing is kept of a pool that is gone.
+const heard = new WeakSet<object>();
+
 /** Transactions on clients of a `Pool` of `pg`. */
 export function pgTransactions<Client extends PgPoolClient>(
-  pool: { connect(): Promise<Client> },
+  pool: { connect(): Promise<Client>; on?(event: 'connect', listener: (client: PgPoolClient) => void): unknown },
   { prepare = false }: PgTransactionsOptions = {},
 ): TransactionRunner<Client> {
   const prepared = new PreparedTexts();
+  if (!heard.has(pool)) {
+    heard.add(pool);
+    // A new client may break before whoever waits for it gets it, while nobody listens: that would end the process.
+    pool.on?.('connect', (client) => void client.on('error', () => undefined));
+  }
   return async (work) => {
     const client = await pool.connect();
     let broken = false;

@@ -1,75 +1,35 @@
-import { type DeadLetter, type DeadLetterPage, type DeadLetterQuery, type DeadLetterReason, type DeadLetterStore, EventingError } from 'nestjs-eventing'; // prettier-ignore
-import { decodeHeaders, encodeHeaders } from '../log/header.codec.js';
+import { type DeadLetter, type DeadLetterPage, type DeadLetterQuery, type DeadLetterStore, EventingError } from 'nestjs-eventing'; // prettier-ignore
 import { connectionError } from '../postgres.errors.js';
-import type { Database } from '../sql/database.js';
+import type { Database, Sql } from '../sql/database.js';
+import { LETTER_COLUMNS, letterColumns, letterOf, type LetterRow, letterValues } from './letter.row.js';
+import { LetterSequences } from './letter.sequences.js';
 
 const CURSOR = /^1:(\d{1,15})$/;
 const LARGEST_PAGE = 10_000;
-const MAX_STACK = 4_096;
-const MAX_TEXT = 2_048;
-
-interface LetterRow extends Record<string, unknown> {
-  readonly number: string | number;
-  readonly id: string;
-  readonly listener: string;
-  readonly channel: string;
-  readonly reason: string;
-  readonly error_name: string;
-  readonly error_code: string | null;
-  readonly error_message: string;
-  readonly error_stack: string | null;
-  readonly attempts: number;
-  readonly first_failed_at: string | number;
-  readonly dead_at: string | number;
-  readonly event_name: string | null;
-  readonly event_version: number | null;
-  readonly event_id: string | null;
-  readonly key: string | null;
-  readonly headers: unknown;
-  readonly body: Uint8Array;
-  readonly time: string | number;
-  readonly position: string;
-}
 
 /** Dead letters as rows, oldest first; what they are searched by has columns of its own. */
 export class DeadLetterTable implements DeadLetterStore {
+  readonly sequences: LetterSequences;
+  private readonly inserting: string;
+
   constructor(
     private readonly database: () => Database,
     private readonly schema: string,
     private readonly service: string,
-  ) {}
+  ) {
+    const columns = LETTER_COLUMNS.map(([name]) => name).join(', ');
+    const values = LETTER_COLUMNS.map(([, type], index) => `$${index + 1}::${type}`).join(', ');
+    this.inserting = `INSERT INTO ${schema}.dead_letters (${columns}) VALUES (${values}) ON CONFLICT (service, id) DO NOTHING`;
+    this.sequences = new LetterSequences(database, schema, service, (sql, letter) => this.insert(sql, letter));
+  }
 
-  async append(letter: DeadLetter): Promise<void> {
-    const { error, event, message } = letter;
+  append(letter: DeadLetter): Promise<void> {
+    return this.insert(this.database(), letter);
+  }
+
+  private async insert(sql: Sql, letter: DeadLetter): Promise<void> {
     try {
-      await this.database().query(
-        `INSERT INTO ${this.schema}.dead_letters (id, service, listener, channel, reason, error_name, error_code, error_message,
-           error_stack, attempts, first_failed_at, dead_at, event_name, event_version, event_id, key, headers, body, time, position)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17::json, $18, $19, $20)
-         ON CONFLICT (service, id) DO NOTHING`,
-        [
-          letter.id,
-          this.service,
-          clip(letter.listener),
-          clip(letter.channel),
-          letter.reason,
-          clip(error.name),
-          optional(error.code),
-          clip(error.message),
-          error.stack === undefined ? null : clip(error.stack, MAX_STACK),
-          letter.attempts,
-          Math.trunc(letter.firstFailedAt),
-          Math.trunc(letter.deadAt),
-          optional(event?.name),
-          event?.version ?? null,
-          optional(event?.id),
-          message.key ?? null,
-          encodeHeaders(message.headers),
-          message.body,
-          Math.trunc(message.time),
-          clip(message.position),
-        ],
-      );
+      await sql.query(this.inserting, letterValues(letter, this.service));
     } catch (cause) {
       const why = connectionError(cause).message;
       throw new EventingError(
@@ -85,13 +45,12 @@ export class DeadLetterTable implements DeadLetterStore {
     const limit = Math.min(Math.max(1, Math.trunc(query.limit)), LARGEST_PAGE);
     try {
       const { rows } = await this.database().query<LetterRow>(
-        `SELECT number, id, listener, channel, reason, error_name, error_code, error_message, error_stack, attempts,
-           first_failed_at, dead_at, event_name, event_version, event_id, key, headers, body, time, position
-         FROM ${this.schema}.dead_letters WHERE service = $1 AND number > $2 ORDER BY number LIMIT $3`,
+        `SELECT ${letterColumns(this.schema)} FROM ${this.schema}.dead_letters d
+         WHERE d.service = $1 AND d.number > $2 ORDER BY d.number LIMIT $3`,
         [this.service, after, limit + 1],
       );
       const page = rows.slice(0, limit);
-      const letters = page.map((row) => this.letterOf(row));
+      const letters = page.map((row) => letterOf(row, this.service));
       return rows.length > limit ? { letters, cursor: `1:${page.at(-1)?.number ?? after}` } : { letters };
     } catch (error) {
       throw connectionError(error);
@@ -110,34 +69,6 @@ export class DeadLetterTable implements DeadLetterStore {
     }
   }
 
-  private letterOf(row: LetterRow): DeadLetter {
-    const { error_code: code, error_stack: stack, event_name: name, event_version: version, event_id: eventId } = row;
-    return {
-      id: row.id,
-      service: this.service,
-      listener: row.listener,
-      channel: row.channel,
-      reason: row.reason as DeadLetterReason,
-      error: {
-        name: row.error_name,
-        message: row.error_message,
-        ...(code === null ? {} : { code }),
-        ...(stack === null ? {} : { stack }),
-      },
-      attempts: row.attempts,
-      firstFailedAt: Number(row.first_failed_at),
-      deadAt: Number(row.dead_at),
-      ...(name === null || version === null || eventId === null ? {} : { event: { name, version, id: eventId } }),
-      message: {
-        key: row.key ?? undefined,
-        headers: decodeHeaders(row.headers),
-        body: row.body,
-        time: Number(row.time),
-        position: row.position,
-      },
-    };
-  }
-
   private parse(cursor: string | undefined): number {
     if (cursor === undefined) return 0;
     const match = CURSOR.exec(cursor);
@@ -147,14 +78,4 @@ export class DeadLetterTable implements DeadLetterStore {
       'This cursor is not from a page of this dead-letter store. Begin without one.',
     );
   }
-}
-
-function optional(text: string | undefined): string | null {
-  return text === undefined ? null : clip(text);
-}
-
-/** PostgreSQL's text has no NUL. */
-function clip(text: string, most = MAX_TEXT): string {
-  const clipped = text.length <= most ? text : `${text.slice(0, most - 1)}…`;
-  return clipped.replaceAll('\0', '\uFFFD');
 }

@@ -1,5 +1,5 @@
 import { Alarm, backoff } from 'nestjs-eventing';
-import type { Take, Taken } from './deferred.table.js';
+import type { HeldMessages, Take, Taken } from './deferred.table.js';
 import type { DeferredTracker } from './deferred.tracker.js';
 
 export interface DeferredLoopOptions {
@@ -8,7 +8,7 @@ export interface DeferredLoopOptions {
   trackers(): Iterable<DeferredTracker>;
   take(takes: readonly Take[]): Promise<Taken>;
   /** Taken, but the source was lost meanwhile. */
-  giveBack(numbers: readonly number[]): Promise<void>;
+  giveBack(held: readonly HeldMessages[]): Promise<void>;
   /** Told once until it works again. */
   failed(error: unknown): void;
 }
@@ -65,17 +65,18 @@ export class DeferredLoop {
     if (trackers.length === 0) return pollInterval;
     const takes = trackers.map((tracker) => ({
       ...tracker.source,
+      generation: tracker.generation,
       most: Math.min(tracker.wanted, MOST_OF_EACH),
       suspects: tracker.wantsSuspects,
     }));
     try {
       const { messages, nextDue } = await this.options.take(takes);
       let more = false;
-      const late: number[] = [];
+      const late: HeldMessages[] = [];
       for (let index = 0; index < trackers.length; index++) {
         const [tracker, taken, take] = [trackers[index], messages[index] ?? [], takes[index]];
         if (tracker === undefined || take === undefined) continue;
-        if (tracker.isClosed) late.push(...taken.map(({ number }) => number));
+        if (tracker.isClosed) late.push(tracker.these(taken.map(({ number }) => number)));
         else if (tracker.take(taken, take)) more = true;
       }
       if (late.length > 0) await this.options.giveBack(late);

@@ -1,6 +1,8 @@
-import type { Delivery, RawHeaders, Settlement } from 'nestjs-eventing';
+import type { Delivery, OutgoingMessage, RawHeaders, Settlement } from 'nestjs-eventing';
 import { type Source, sourceName } from '../log/stored.event.js';
-import type { DeferredMessage } from './deferred.table.js';
+import { refusedOutput } from '../subscription/log.delivery.js';
+import type { SettledLedger } from '../subscription/settled.ledger.js';
+import type { DeferredMessage, HeldMessages } from './deferred.table.js';
 
 /** What it needs of the subscription that it belongs to. */
 export interface DeferredHost {
@@ -25,12 +27,18 @@ export class DeferredTracker {
   private readonly settled = new Set<number>();
   /** What a predecessor had taken when it died is tried first, one at a time. */
   private mayHaveSuspects = true;
+  /** Of the messages of a replay that were deferred, those that are not settled. */
+  private expected = 0;
   private held = false;
   private closed = false;
 
   constructor(
     readonly source: Source,
+    /** The fencing token of that source. */
+    readonly generation: number,
     private readonly host: DeferredHost,
+    /** That of the source, where outputs and letters wait for a transaction; undefined where each goes by itself. */
+    private readonly ledger?: SettledLedger,
   ) {
     this.name = `${sourceName(source)}/deferred`;
   }
@@ -38,12 +46,22 @@ export class DeferredTracker {
   /** How many there is room for. */
   get wanted(): number {
     if (this.closed || this.held) return 0;
+    if (this.ledger?.isFull === true) return 0;
     if (this.mayHaveSuspects) return this.inHand.size + this.settled.size === 0 ? 1 : 0;
     return Math.max(0, this.host.window - this.inHand.size);
   }
 
   get isClosed(): boolean {
     return this.closed;
+  }
+
+  get isDrained(): boolean {
+    return this.expected <= 0;
+  }
+
+  /** A message of the log waits here from now on. */
+  expect(): void {
+    this.expected++;
   }
 
   get wantsSuspects(): boolean {
@@ -77,11 +95,13 @@ export class DeferredTracker {
     }
   }
 
-  /** Accept, and what was moved elsewhere. */
-  accepted(delivery: DeferredDelivery): void {
+  /** Accept, and what was moved elsewhere. @param outputs to be committed with its removal */
+  accepted(delivery: DeferredDelivery, outputs: readonly OutgoingMessage[] = []): void {
     if (this.closed) return;
+    this.ledger?.addOutputs(outputs);
     this.inHand.delete(delivery.message.number);
     this.settled.add(delivery.message.number);
+    if (delivery.message.origin !== undefined) this.expected--;
     this.host.changed();
     if (this.wanted > 0) this.host.deferredHungry();
   }
@@ -93,6 +113,11 @@ export class DeferredTracker {
       this.inHand.set(delivery.message.number, again);
       this.waiting.unshift(again);
       queueMicrotask(() => this.feed());
+      return Promise.resolve();
+    }
+    if (settlement.kind === 'reject' && this.ledger !== undefined) {
+      this.ledger.addLetter(settlement.letter);
+      this.accepted(delivery);
       return Promise.resolve();
     }
     return this.host.moveDeferred(delivery, settlement).then(
@@ -112,6 +137,11 @@ export class DeferredTracker {
     this.held = true;
   }
 
+  /** These of its messages, with what says whose they are. */
+  these(numbers: readonly number[]): HeldMessages {
+    return { ...this.source, generation: this.generation, numbers };
+  }
+
   /** What is settled and has to be removed. */
   changes(): readonly number[] {
     return [...this.settled];
@@ -123,9 +153,9 @@ export class DeferredTracker {
   }
 
   /** The source is another's. @returns what was taken and not settled */
-  close(): readonly number[] {
+  close(): HeldMessages {
     this.closed = true;
-    const left = [...this.inHand.keys()];
+    const left = this.these([...this.inHand.keys()]);
     this.inHand.clear();
     this.waiting = [];
     return left;
@@ -173,13 +203,21 @@ export class DeferredDelivery implements Delivery {
     return this.message.attempt;
   }
 
+  /** It alone, with what says whose it is. */
+  get held(): HeldMessages {
+    return this.tracker.these([this.message.number]);
+  }
+
   settle(settlement: Settlement): Promise<void> | void {
     if (!this.open) return;
-    this.open = false;
     if (settlement.kind === 'accept') {
-      this.tracker.accepted(this);
+      const refusal = refusedOutput(settlement.outputs);
+      if (refusal !== undefined) return Promise.reject(refusal);
+      this.open = false;
+      this.tracker.accepted(this, settlement.outputs);
       return;
     }
+    this.open = false;
     return this.tracker.settleElse(this, settlement);
   }
 }

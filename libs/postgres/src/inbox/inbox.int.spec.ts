@@ -180,6 +180,19 @@ describe('the inbox on a PostgreSQL server', { timeout: 120_000 }, () => {
     expect([await effects(), [...shop.ids].sort()]).toEqual([ids, ids]);
   });
 
+  it('handles each event once in batches that overlap, in any order, without a deadlock', async () => {
+    const [one, two] = [await open(), await open()];
+    const ids = Array.from({ length: 60 }, (_, index) => String(index + 100));
+    const handle = (inbox: PostgresInbox, batch: readonly string[]): Promise<unknown> =>
+      inbox.onceAll(batch.map(entryOf), async (fresh) => {
+        for (const index of fresh) await inbox.transaction().query(insert(), [batch[index]]);
+      });
+    const slices = Array.from({ length: 12 }, (_, index) => ids.slice(index * 4, index * 4 + 16));
+    const work = slices.flatMap((slice) => [handle(one, slice), handle(two, slice.toReversed())]);
+    await Promise.all([...work, ...ids.map((id) => handle(two, [id]))]);
+    expect(await effects()).toEqual(ids);
+  });
+
   it('keeps nothing of what was under way when the server was killed, and does it after', async () => {
     const inbox = await open();
     const [entered, gate] = [new Gate(), new Gate()];

@@ -2,10 +2,14 @@ import { createHash } from 'node:crypto';
 import { Injectable, Module } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
 import {
+  type BatchEventListener,
+  DeadLetters,
   Event,
   EventingModule,
+  EventingError,
   EventListener,
   EventManager,
+  type InboxBatchOutcome,
   type InboxEntry,
   MemoryBroker,
   memory,
@@ -145,6 +149,106 @@ describe('the inbox', () => {
     ]);
   });
 
+  it('asks none more for a batch, however many events it has', async () => {
+    const inbox = await open();
+    const batch = Array.from({ length: 100 }, (_, index) => entryOf(`b${index}`));
+    await inbox.onceAll([entryOf('0')], async () => undefined);
+    database.texts.length = 0;
+    const outcome = await inbox.onceAll(batch, async (fresh) => void (await effect(inbox, String(fresh.length))));
+    expect([outcome.known.size, await effects()]).toEqual([0, 1]);
+    expect(database.texts.filter((text) => /inbox /.test(text)).map((text) => text.split(' (')[0])).toEqual([
+      `INSERT INTO "${schema}".inbox`,
+    ]);
+  });
+
+  it('handles of a batch what is new, once, and gives for the rest what was sent then', async () => {
+    const inbox = await open();
+    await inbox.once(entryOf('1'), async (unitOfWork) => unitOfWork.stage('audit', message('a')));
+    await inbox.once(entryOf('2'), async () => undefined);
+    const batch = [
+      entryOf('3'),
+      entryOf('1'),
+      entryOf('4'),
+      entryOf('2', 'another'),
+      entryOf('3'),
+      entryOf('4', 'other'),
+    ];
+    const seen: (readonly number[])[] = [];
+    const run = () =>
+      inbox.onceAll(batch, async (fresh, unitOfWork) => {
+        seen.push(fresh);
+        await effect(inbox);
+        await unitOfWork.stage('audit', message('b'));
+      });
+    const first = await run();
+    expect([seen, first.outputs.map((one) => one.message.id), await effects()]).toEqual([[[0, 2]], ['b'], 1]);
+    const shown = ({ known }: InboxBatchOutcome) =>
+      Object.fromEntries([...known].map(([index, each]) => [index, each instanceof EventingError ? each.code : each.map((one) => one.message.id)])); // prettier-ignore
+    expect(shown(first)).toEqual({ 1: ['a'], 3: 'EVT_INBOX_CONFLICT', 4: [], 5: 'EVT_INBOX_CONFLICT' });
+    // What the batch sent is kept with its first.
+    const second = await run();
+    expect([seen.length, second.outputs, await effects()]).toEqual([1, [], 1]);
+    expect(shown(second)).toEqual({
+      ...{ 0: ['b'], 1: ['a'], 2: [], 3: 'EVT_INBOX_CONFLICT', 4: ['b'], 5: 'EVT_INBOX_CONFLICT' },
+    });
+  });
+
+  it('keeps nothing of a batch that failed', async () => {
+    const inbox = await open();
+    const why = new Error('no');
+    const batch = [entryOf('1'), entryOf('2')];
+    const failing = inbox.onceAll(batch, async () => {
+      await effect(inbox);
+      throw why;
+    });
+    await expect(failing).rejects.toBe(why);
+    const again = await inbox.onceAll(batch, async () => void (await effect(inbox)));
+    expect([again.known.size, await effects()]).toEqual([0, 1]);
+    expect(await inbox.onceAll([], async () => undefined)).toEqual({ known: new Map(), outputs: [] });
+  });
+
+  it('leaves what a batch sent to the outbox of the same transaction', async () => {
+    const shop = await new Shop(database, schema).start();
+    const inbox = await open({ outbox: shop.outbox });
+    const outcome = await inbox.onceAll([entryOf('1'), entryOf('2')], async (_fresh, unitOfWork) => {
+      await unitOfWork.stage('default', message('a'));
+    });
+    expect(outcome.outputs).toEqual([]);
+    await shop.empty();
+    expect(shop.ids).toEqual(['a']);
+    await shop.stop();
+  });
+
+  it('keeps what a log shows of an event, whatever is in it', async () => {
+    const inbox = await open();
+    const about = {
+      event: 'orders.placed',
+      version: 2,
+      channel: 'orders',
+      key: `a\0\ud800${'x'.repeat(5000)}`,
+      attempt: 3,
+    };
+    await inbox.once({ ...entryOf('1'), about }, async () => undefined);
+    await inbox.onceAll([{ ...entryOf('2'), about }, entryOf('3')], async () => undefined);
+    const { rows } = await database.query(
+      `SELECT id, event, version, channel, left(key, 4) AS key, length(key) AS length, attempts FROM "${schema}".inbox ORDER BY id`,
+    );
+    const known = {
+      event: 'orders.placed',
+      version: 2,
+      channel: 'orders',
+      key: 'a\uFFFD\uFFFDx',
+      length: 500,
+      attempts: 3,
+    };
+    const none = { event: null, version: null, channel: null, key: null, length: null, attempts: null };
+    expect(rows).toEqual([
+      { id: '1', ...known },
+      { id: '2', ...known },
+      { id: '3', ...none },
+    ]);
+  });
+
   it('does not take for done what the database rolled back, although the listener swallowed why', async () => {
     const inbox = await open();
     const swallowing = inbox.once(entryOf('1'), async () => {
@@ -195,6 +299,15 @@ describe('the inbox', () => {
     await inbox.start();
     await inbox.stop();
     expect((await refusal(inbox.once(entryOf('1'), async () => undefined))).code).toBe('EVT_NOT_RUNNING');
+  });
+
+  it('can be started again after its stop, for the next application of the same module', async () => {
+    const inbox = new PostgresInbox({ database: async () => database, schema });
+    await inbox.start();
+    await inbox.stop();
+    await inbox.start();
+    expect(await inbox.once(entryOf('again'), async () => undefined)).toMatchObject({ duplicate: false });
+    await inbox.stop();
   });
 
   it('names every option that cannot be used', () => {
@@ -252,5 +365,66 @@ describe('the inbox', () => {
     expect(await effects()).toBe(2);
     // The output of a duplicate is published again, under the id it had.
     expect([...new Set(counted)].sort()).toEqual(['o', 'p']);
+  });
+
+  it('makes a batch listener exactly-once: duplicates do nothing, and one id with two bodies is a dead letter', async () => {
+    @Event({ name: 'orders.placed', key: 'order' })
+    class OrderPlaced {
+      order!: string;
+    }
+    @Event({ name: 'orders.counted', key: 'order' })
+    class OrdersCounted {
+      order!: string;
+    }
+    const inbox = new PostgresInbox({ database: async () => database, schema });
+    const batches: string[][] = [];
+    const counted: string[] = [];
+
+    @EventListener(OrderPlaced, { batch: { size: 4, wait: 20 }, guarantee: 'exactly-once' })
+    class Count implements BatchEventListener<OrderPlaced> {
+      constructor(private readonly events: EventManager) {}
+      async onBatch(orders: readonly OrderPlaced[]): Promise<void> {
+        batches.push(orders.map(({ order }) => order));
+        for (const { order } of orders)
+          await inbox.transaction().query(`INSERT INTO "${schema}".effects VALUES ($1)`, [order]);
+        await this.events.sendEvent(OrdersCounted, { order: orders.map(({ order }) => order).join() });
+        if (orders.length > 1 && batches.length === 1) throw new Error('the first batch fails');
+      }
+    }
+    @EventListener(OrdersCounted)
+    @Injectable()
+    class Watch {
+      async on({ order }: OrdersCounted): Promise<void> {
+        counted.push(order);
+      }
+    }
+    const logger = new RecordingLogger();
+    const provider = memory({ broker: new MemoryBroker() });
+    @Module({
+      imports: [EventingModule.forRoot({ service: 'shop', provider, inbox, logger })],
+      providers: [Count, Watch],
+    })
+    class App {}
+    const app = await Test.createTestingModule({ imports: [App] }).compile();
+    await app.init();
+    await database.query(`CREATE TABLE "${schema}".effects (id text)`);
+    const events = app.get(EventManager);
+    const place = (order: string, id = order): Promise<unknown> => events.sendEvent(OrderPlaced, { order }, { id });
+    const orders = ['a', 'b', 'c', 'd'];
+    for (const order of orders) await place(order);
+    await until(
+      'all are handled, alone after their batch',
+      async () => (await effects()) === 4 && counted.length === 4,
+    );
+    for (const order of [...orders, 'e']) await place(order);
+    await place('other', 'a');
+    const letters = app.get(DeadLetters);
+    await until('the new one is handled, and the forged one is not', async () => (await effects()) === 5 && (await letters.list()).letters.length === 1); // prettier-ignore
+    expect((await letters.list()).letters[0]).toMatchObject({ error: { code: 'EVT_INBOX_CONFLICT' } });
+    await until('its output is there', () => counted.includes('e'));
+    await app.close();
+    const { rows } = await database.query(`SELECT id FROM "${schema}".effects ORDER BY 1`);
+    expect(rows.map((row) => row['id'])).toEqual([...orders, 'e']);
+    expect([batches[0], [...new Set(counted)].sort()]).toEqual([orders, [...orders, 'e']]);
   });
 });

@@ -1,12 +1,13 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { Logger } from '@nestjs/common';
 import {
+  Alarm,
   type Clock,
   EventingError,
   type Inbox,
+  type InboxBatchOutcome,
   type InboxEntry,
   type InboxOutcome,
-  type OutgoingMessage,
   type ProviderLogger,
   type StagedMessage,
   systemClock,
@@ -15,9 +16,10 @@ import {
 import { databaseTransactions } from '../adapters/pg.adapter.js';
 import type { TransactionAdapter, TransactionRunner } from '../adapters/transaction.adapter.js';
 import { prepareSchema } from '../migrations/prepare.schema.js';
-import { type MessageJson, messageFromJson, messageToJson } from '../outbox/message.json.js';
 import { PURGED, Retention } from '../outbox/retention.js';
 import type { Database, Sql } from '../sql/database.js';
+import { InboxBatch } from './inbox.batch.js';
+import { entryValues, knownOutputs, outputsJson, wentMeanwhile } from './inbox.entry.js';
 import { type InboxOptions, type ResolvedInboxOptions, resolveInboxOptions } from './inbox.options.js';
 import { InboxStatements } from './inbox.statements.js';
 
@@ -32,6 +34,8 @@ export class PostgresInbox<Client = Sql> implements Inbox {
   #database: Database | undefined;
   #transactions: TransactionRunner<Client> | undefined;
   #retention: Retention | undefined;
+  #alarm = new Alarm();
+  #ended = false;
 
   /** @throws EventingError EVT_INVALID_OPTIONS */
   constructor(
@@ -45,9 +49,28 @@ export class PostgresInbox<Client = Sql> implements Inbox {
 
   async start(): Promise<void> {
     const { schema, topology, retention } = this.#options;
+    const { clock, logger } = this;
+    // One after another, for several applications made of one module.
+    this.#ended = false;
+    this.#alarm = new Alarm();
     const database = await this.#options.database();
     this.#database = database;
-    await prepareSchema(database, schema, topology);
+    // As long as the start waits, or nobody does any more.
+    const waiting = {
+      who: 'The inbox',
+      patience: Infinity,
+      clock,
+      logger,
+      alarm: this.#alarm,
+      ended: () => this.#ended,
+    };
+    try {
+      await prepareSchema(database, schema, topology, waiting);
+    } finally {
+      // It may have been stopped before there was anything to close.
+      if (this.#ended) await database.close();
+    }
+    if (this.#ended) return;
     // Without runners of the user's, a client is the database's own.
     this.#transactions =
       this.#options.transactions ?? (databaseTransactions(database) as unknown as TransactionRunner<Client>);
@@ -58,6 +81,8 @@ export class PostgresInbox<Client = Sql> implements Inbox {
   }
 
   async stop(): Promise<void> {
+    this.#ended = true;
+    this.#alarm.wake();
     await this.#retention?.stop();
     await this.#database?.close();
     this.#transactions = undefined;
@@ -78,24 +103,59 @@ export class PostgresInbox<Client = Sql> implements Inbox {
   }
 
   async once(entry: InboxEntry, work: (unitOfWork: UnitOfWork) => Promise<void>): Promise<InboxOutcome> {
-    const transactions = this.#transactions;
-    if (transactions === undefined)
-      throw new EventingError('EVT_NOT_RUNNING', 'The inbox is not started, or was stopped: nothing can be handled.');
-    return transactions(async (client, adapter) => {
-      const { listener, source, id, digest } = entry;
-      const entered = await adapter(this.#statements.enter, [listener, source, id, digest]);
-      if (entered.length === 0) return this.#known(adapter, entry);
-      const current = { client, open: true };
-      const run = (unitOfWork: UnitOfWork): Promise<void> => this.#current.run(current, () => work(unitOfWork));
-      try {
-        return { duplicate: false, outputs: await this.#handle(adapter, entry, run) };
-      } finally {
-        current.open = false;
+    return this.#open(async (client, adapter) => {
+      const entered = await adapter(this.#statements.enter, entryValues(entry));
+      if (entered.length === 0) {
+        const [row] = await adapter(this.#statements.find, [entry.listener, entry.source, entry.id]);
+        if (row === undefined) throw wentMeanwhile(entry);
+        return { duplicate: true, outputs: knownOutputs(row, entry) };
       }
+      return { duplicate: false, outputs: await this.#within(client, adapter, entry, work) };
     });
   }
 
-  /** @returns what is to be published by whoever asked; with an outbox nothing is */
+  async onceAll(
+    entries: readonly InboxEntry[],
+    work: (fresh: readonly number[], unitOfWork: UnitOfWork) => Promise<void>,
+  ): Promise<InboxBatchOutcome> {
+    const [first] = entries;
+    if (first === undefined) return { known: new Map(), outputs: [] };
+    return this.#open(async (client, adapter) => {
+      const batch = new InboxBatch(entries);
+      batch.entered(await adapter(this.#statements.enterAll, [first.listener, batch.json]));
+      if (batch.asked !== undefined)
+        batch.found(await adapter(this.#statements.findAll, [first.listener, batch.asked]));
+      const { fresh, known } = batch.result();
+      // What the batch sends is kept with the first of them: it is published before any of them is accepted.
+      const keeper = entries[fresh[0] ?? -1];
+      if (keeper === undefined) return { known, outputs: [] };
+      const outputs = await this.#within(client, adapter, keeper, (unitOfWork) => work(fresh, unitOfWork));
+      return { known, outputs };
+    });
+  }
+
+  #open<T>(work: (client: Client, adapter: TransactionAdapter) => Promise<T>): Promise<T> {
+    if (this.#transactions !== undefined) return this.#transactions(work);
+    const text = 'The inbox is not started, or was stopped: nothing can be handled.';
+    return Promise.reject(new EventingError('EVT_NOT_RUNNING', text));
+  }
+
+  /** Runs a listener in the transaction. @returns what is to be published by whoever asked; with an outbox nothing is */
+  async #within(
+    client: Client,
+    adapter: TransactionAdapter,
+    entry: InboxEntry,
+    work: (unitOfWork: UnitOfWork) => Promise<void>,
+  ): Promise<readonly StagedMessage[]> {
+    const current = { client, open: true };
+    const run = (unitOfWork: UnitOfWork): Promise<void> => this.#current.run(current, () => work(unitOfWork));
+    try {
+      return await this.#handle(adapter, entry, run);
+    } finally {
+      current.open = false;
+    }
+  }
+
   async #handle(
     adapter: TransactionAdapter,
     { listener, source, id }: InboxEntry,
@@ -114,32 +174,7 @@ export class PostgresInbox<Client = Sql> implements Inbox {
     }
     const staged: StagedMessage[] = [];
     await work({ stage: async (provider, message) => void staged.push({ provider, message }) });
-    if (staged.length > 0) {
-      const outputs = staged.map(({ provider, message }) => ({ provider, ...messageToJson(message) }));
-      await adapter(this.#statements.keepOutputs, [listener, source, id, JSON.stringify(outputs)]);
-    }
+    if (staged.length > 0) await adapter(this.#statements.keepOutputs, [listener, source, id, outputsJson(staged)]);
     return staged;
   }
-
-  async #known(adapter: TransactionAdapter, { listener, source, id, digest }: InboxEntry): Promise<InboxOutcome> {
-    const [row] = await adapter(this.#statements.find, [listener, source, id]);
-    // Whoever held the entry has rolled back, or its time was over: the next attempt finds it free.
-    if (row === undefined)
-      throw new EventingError(
-        'EVT_TRANSACTION_FAILED',
-        `The entry of the event ${id} for ${listener} went meanwhile: it is tried again.`,
-      );
-    if (!Buffer.from(row['digest'] as Uint8Array).equals(digest))
-      throw new EventingError(
-        'EVT_INBOX_CONFLICT',
-        `${listener} has handled an event ${id} of ${source} with another body: its sender used one id twice.`,
-      );
-    const outputs = JSON.parse((row['outputs'] as string | null) ?? '[]') as ({ provider: string } & MessageJson)[];
-    return { duplicate: true, outputs: outputs.map(stagedOf) };
-  }
 }
-
-const stagedOf = ({ provider, ...json }: { provider: string } & MessageJson): StagedMessage => {
-  const message: OutgoingMessage = messageFromJson(json);
-  return { provider, message };
-};

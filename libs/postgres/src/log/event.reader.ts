@@ -33,45 +33,54 @@ interface EventRow extends Record<string, unknown> {
 }
 
 /** Greatest number of events of a partition that are counted. */
-const MOST_COUNTED = 1_000_000;
+const MOST_COUNTED = 100_000;
 
 /** Reads the log: only what is older than every transaction that is under way, so that nothing comes up later in between. */
 export class EventReader {
   private readonly reading: string;
+  private readonly reviewing: string;
   private readonly counting: string;
-  private readonly finding: string;
 
   constructor(schema: string) {
     const sources = 'unnest($1::text[], $2::smallint[], $3::text[], $4::bigint[]';
     const behind = `e.channel = s.channel AND e.partition = s.partition AND (e.xid, e.position) >= (s.xid::xid8, s.position)`;
-    this.reading = `SELECT pg_snapshot_xmin(n.snapshot)::text AS horizon, pg_snapshot_xmax(n.snapshot)::text AS next,
+    const read = (snapshot: string, horizon: string, visible: string): string =>
+      `SELECT ${horizon}::text AS horizon, pg_snapshot_xmax(n.snapshot)::text AS next,
         r.source, r.xid::text AS xid, r.position, r.time, r.key, r.headers, r.body
-      FROM (SELECT pg_current_snapshot() AS snapshot) n
+      FROM (SELECT ${snapshot} AS snapshot) n
       LEFT JOIN LATERAL (
         SELECT s.number AS source, e.* FROM ${sources}, $5::integer[])
           WITH ORDINALITY AS s(channel, partition, xid, position, most, number)
         CROSS JOIN LATERAL (
           SELECT e.xid, e.position, e.time, e.key, e.headers, e.body FROM ${schema}.events e
-          WHERE ${behind} AND e.xid < pg_snapshot_xmin(n.snapshot)
+          WHERE ${behind} AND ${visible}
           ORDER BY e.xid, e.position LIMIT s.most
         ) e
       ) r ON true`;
+    this.reading = read(
+      'pg_current_snapshot()',
+      'pg_snapshot_xmin(n.snapshot)',
+      'e.xid < pg_snapshot_xmin(n.snapshot)',
+    );
+    // What was committed then is all there, whatever else is under way: nothing has to be waited for.
+    this.reviewing = read(
+      '$6::pg_snapshot',
+      'pg_snapshot_xmax(n.snapshot)',
+      'e.xid < pg_snapshot_xmax(n.snapshot) AND pg_visible_in_snapshot(e.xid, n.snapshot)',
+    );
     this.counting = `SELECT count(*) AS count FROM ${sources}) AS s(channel, partition, xid, position)
-      CROSS JOIN LATERAL (SELECT 1 FROM ${schema}.events e WHERE ${behind} LIMIT ${MOST_COUNTED}) e`;
-    this.finding = `SELECT s.number AS source, e.xid::text AS xid, e.position
-      FROM unnest($1::text[], $2::smallint[]) WITH ORDINALITY AS s(channel, partition, number)
       CROSS JOIN LATERAL (
-        SELECT e.xid, e.position FROM ${schema}.events e
-        WHERE e.channel = s.channel AND e.partition = s.partition
-          AND e.stored_at >= timestamptz 'epoch' + $3::bigint * interval '1 millisecond'
-        ORDER BY e.xid, e.position LIMIT 1
+        SELECT 1 FROM ${schema}.events e
+        WHERE ${behind} AND ($5::pg_snapshot IS NULL OR pg_visible_in_snapshot(e.xid, $5::pg_snapshot)) LIMIT ${MOST_COUNTED}
       ) e`;
   }
 
-  async read(sql: Sql, wanted: readonly ReadFrom[]): Promise<ReadResult> {
-    const { rows } = await sql.query<EventRow>(this.reading, [
+  /** @param until what that snapshot sees, and nothing that was committed after it */
+  async read(sql: Sql, wanted: readonly ReadFrom[], until?: string): Promise<ReadResult> {
+    const { rows } = await sql.query<EventRow>(until === undefined ? this.reading : this.reviewing, [
       ...columnsOf(wanted.map(({ channel, partition, from }) => ({ channel, partition, ...from }))),
       wanted.map(({ most }) => most),
+      ...(until === undefined ? [] : [until]),
     ]);
     const events: StoredEvent[][] = wanted.map(() => []);
     let bytes = 0;
@@ -90,38 +99,10 @@ export class EventReader {
     return { events, bytes, horizon: Number(rows[0]?.horizon), next: Number(rows[0]?.next) };
   }
 
-  /** How many are stored from there on, up to a million of each. */
-  async count(sql: Sql, from: readonly (Source & LogPosition)[]): Promise<number> {
-    const { rows } = await sql.query<{ count: string | number }>(this.counting, columnsOf(from));
+  /** How many are stored from there on, up to 100,000 of each. @param until as above */
+  async count(sql: Sql, from: readonly (Source & LogPosition)[], until?: string): Promise<number> {
+    const { rows } = await sql.query<{ count: string | number }>(this.counting, [...columnsOf(from), until ?? null]);
     return Number(rows[0]?.count ?? 0);
-  }
-
-  /** Behind everything that is stored now: what is published from now on comes after it. */
-  async end(sql: Sql): Promise<LogPosition> {
-    const { rows } = await sql.query<{ next: string }>('SELECT pg_snapshot_xmax(pg_current_snapshot())::text AS next');
-    return { xid: Number(rows[0]?.next), position: 0 };
-  }
-
-  /** Before everything that a transaction under way may have stored. */
-  async oldestOpen(sql: Sql): Promise<LogPosition> {
-    const { rows } = await sql.query<{ oldest: string }>(
-      'SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS oldest',
-    );
-    return { xid: Number(rows[0]?.oldest), position: 0 };
-  }
-
-  /** The first event of each that was stored at this time (milliseconds since 1970) or later; none where there is no such. */
-  async since(sql: Sql, sources: readonly Source[], time: number): Promise<Map<Source, LogPosition>> {
-    const { rows } = await sql.query<{ source: string | number; xid: string; position: string | number }>(
-      this.finding,
-      [sources.map(({ channel }) => channel), sources.map(({ partition }) => partition), Math.ceil(time)],
-    );
-    return new Map(
-      rows.map(({ source, xid, position }) => [
-        sources[Number(source) - 1] as Source,
-        { xid: Number(xid), position: Number(position) },
-      ]),
-    );
   }
 }
 

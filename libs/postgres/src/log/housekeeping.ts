@@ -8,6 +8,8 @@ export interface HousekeepingOptions {
   readonly retention: LogRetention | undefined;
   /** Milliseconds. */
   readonly interval: number;
+  /** After which a process that is alive has shown itself, in milliseconds. */
+  readonly leaseTime: number;
   readonly clock: Clock;
   failed(error: unknown): void;
 }
@@ -18,6 +20,8 @@ const BATCH = 5_000;
 const PUBLISHER_AGE = '1 day';
 /** How long a process that shows no sign of life keeps what waits for it alone. */
 const GONE = '10 minutes';
+/** How long it is missed by then before it is forgotten: after an outage, all others may come back before it does. Milliseconds. */
+const LEAST_MISSED = 60_000;
 
 /** Deletes what nobody needs any more, in small steps. Of all processes, one does it at a time. */
 export class Housekeeping {
@@ -76,19 +80,25 @@ export class Housekeeping {
   }
 
   private async forgetTheGone(sql: Sql): Promise<void> {
-    const { schema } = this.options;
+    const { schema, leaseTime } = this.options;
     await sql.query(`DELETE FROM ${schema}.publishers WHERE updated_at < now() - interval '${PUBLISHER_AGE}'`);
+    // Their next sign of life takes that back.
+    await sql.query(
+      `UPDATE ${schema}.members SET missed_at = now() WHERE missed_at IS NULL AND expires_at < now() - interval '${GONE}'`,
+    );
     await sql.query(
       `WITH gone AS (
-        DELETE FROM ${schema}.members WHERE expires_at < now() - interval '${GONE}' RETURNING subscription, member, per_process
+        DELETE FROM ${schema}.members WHERE missed_at < now() - $1::bigint * interval '1 millisecond'
+        RETURNING subscription, member, per_process
       ) DELETE FROM ${schema}.deferred d USING gone
         WHERE gone.per_process AND d.target = gone.subscription || '#' || gone.member`,
+      [Math.max(LEAST_MISSED, 2 * leaseTime)],
     );
     // A subscription that is not durable ends with its last process, also where that died.
     await sql.query(
       `WITH ended AS (
         DELETE FROM ${schema}.subscriptions s WHERE NOT s.durable AND s.created_at < now() - interval '${GONE}' AND NOT EXISTS
-          (SELECT 1 FROM ${schema}.members m WHERE m.subscription = s.name AND m.expires_at > now() - interval '${GONE}')
+          (SELECT 1 FROM ${schema}.members m WHERE m.subscription = s.name)
         RETURNING s.name
       ) DELETE FROM ${schema}.deferred d USING ended WHERE d.target = ended.name`,
     );
@@ -102,7 +112,7 @@ export class Housekeeping {
     return [...rows];
   }
 
-  /** @returns how many were deleted */
+  /** Looks at the oldest alone, whatever the size of the log. @returns how many were deleted */
   private async deleteOld(sql: Sql, { channel, partition }: Source): Promise<number> {
     const { schema, retention } = this.options;
     const { affected } = await sql.query(
@@ -110,10 +120,12 @@ export class Housekeeping {
         SELECT p.xid, p.position FROM ${schema}.positions p JOIN ${schema}.subscriptions s ON s.name = p.subscription
         WHERE s.durable AND p.channel = $1 AND p.partition = $2 AND NOT $4::boolean ORDER BY p.xid, p.position LIMIT 1
       ) DELETE FROM ${schema}.events WHERE ctid = ANY(ARRAY(
-        SELECT e.ctid FROM ${schema}.events e
-        WHERE e.channel = $1 AND e.partition = $2 AND e.stored_at < now() - $3::bigint * interval '1 millisecond'
+        SELECT e.ctid FROM (
+          SELECT e.ctid, e.stored_at, e.xid, e.position FROM ${schema}.events e
+          WHERE e.channel = $1 AND e.partition = $2 ORDER BY e.xid, e.position LIMIT ${BATCH}
+        ) e
+        WHERE e.stored_at < now() - $3::bigint * interval '1 millisecond'
           AND NOT EXISTS (SELECT 1 FROM kept WHERE (e.xid, e.position) >= (kept.xid, kept.position))
-        ORDER BY e.xid, e.position LIMIT ${BATCH}
       ))`,
       [channel, partition, Math.trunc(retention?.maxAge ?? 0), retention?.dropUnsettled ?? false],
     );

@@ -11,6 +11,7 @@ import { drizzleTransactions, fromDrizzle } from '../adapters/drizzle.adapter.js
 import { fromPg, pgTransactions } from '../adapters/pg.adapter.js';
 import type { TransactionAdapter } from '../adapters/transaction.adapter.js';
 import { fromTypeOrm, typeOrmTransactions } from '../adapters/typeorm.adapter.js';
+import { PostgresInbox } from '../inbox/postgres.inbox.js';
 import type { Database } from '../sql/database.js';
 import { serverDatabase } from '../sql/server.recipe.js';
 import { Shop, type ShopOptions, until } from './outbox.fixture.js';
@@ -319,4 +320,36 @@ describe('the outbox on a PostgreSQL server', { timeout: 120_000 }, () => {
     const { rows } = await pool.query(`SELECT holder, token FROM "${schema}".outbox_relays`);
     return rows[0];
   }
+
+  it('waits at start for a database that is away, and so does the inbox', async () => {
+    await own().kill();
+    const inbox = new PostgresInbox({ database: connect, schema });
+    const shop = new Shop(await connect(), schema);
+    shops.push(shop);
+    const starting = Promise.all([shop.start(), inbox.start()]);
+    await until(
+      'the outbox says that it waits',
+      () => shop.logger.having('The outbox waits for its database').length > 0,
+    );
+    await own().restart();
+    await starting;
+    await place(shop, [1]);
+    await until('it is published', () => shop.ids.includes('k-1'));
+    expect(shop.logger.having('waits for its database'), 'said once').toHaveLength(1);
+    await inbox.stop();
+  });
+
+  it('gives up a database that stays away, in time and with what is wrong', async () => {
+    await own().kill();
+    try {
+      const shop = new Shop(await connect(), schema, { startTimeout: 300 });
+      expect((await refusal(shop.start())).code).toBe('EVT_CONNECTION');
+      const inbox = new PostgresInbox({ database: connect, schema });
+      const starting = refusal(inbox.start());
+      await inbox.stop();
+      expect((await starting).code).toBe('EVT_CONNECTION');
+    } finally {
+      await own().restart();
+    }
+  });
 });

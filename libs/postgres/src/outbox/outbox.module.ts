@@ -35,14 +35,15 @@ export class PostgresOutboxModule implements OnModuleInit {
     @Inject(EventingRuntime) private readonly runtime: EventingRuntime,
   ) {}
 
-  /** Opens the database, and has relays started and stopped with the application. */
+  /** Opens the database, waiting for it at most `startTimeout`, and has relays started and stopped with the application. */
   async onModuleInit(): Promise<void> {
     const { outbox } = this;
     const { publisher, context, service } = this.runtime;
-    const { topology, instance, clock, logger } = this.runtime.options;
+    const { topology, instance, clock, logger, startTimeout } = this.runtime.options;
     const database = await outbox.options.database();
     try {
-      await prepareSchema(database, outbox.options.schema, topology);
+      const waiting = { who: 'The outbox', patience: startTimeout, clock, logger };
+      await prepareSchema(database, outbox.options.schema, topology, waiting);
     } catch (error) {
       await database.close();
       throw error;

@@ -166,7 +166,7 @@ export class OutboxRelay {
       position: row.position,
       attempts: patient ? row.attempts : attempts,
       delay: parked ? null : retry.backoff.delayAfter(attempts),
-      error: JSON.stringify({ name: error.name, message: error.message.slice(0, 2_000), code }),
+      error: JSON.stringify({ name: readable(error.name), message: readable(error.message), code }),
     };
   }
 
@@ -182,4 +182,9 @@ export class OutboxRelay {
   #say(level: 'warn' | 'error', text: string): void {
     this.relay.logger[level](`Outbox of "${this.relay.provider}": ${text}`);
   }
+}
+
+/** As PostgreSQL's JSON can give it back as text: nothing of a cut pair, and no NUL. */
+function readable(text: string): string {
+  return text.slice(0, 2_000).toWellFormed().replaceAll('\0', '\ufffd');
 }

@@ -132,6 +132,26 @@ export class OutboxStatements {
     );
   }
 
+  /** The same of those at these positions. `$1` service, `$2` positions, as the text of an array, `$3` the channel to notify. */
+  get resendAt(): string {
+    return this.#ofParked(
+      `UPDATE ${this.#schema}.outbox o SET state = 'waiting', attempts = 0, due_at = NULL, settled_at = NULL
+        WHERE o.service = $1 AND o.state = 'failed' AND o.position = ANY ($2::text::bigint[]) RETURNING o.provider`,
+      '$3',
+    );
+  }
+
+  /** Parked messages that are old enough are forgotten. `$1` service, `$2` milliseconds, `$3` so many, `$4` the channel to notify. */
+  get purgeFailed(): string {
+    return this.#ofParked(
+      `DELETE FROM ${this.#schema}.outbox o WHERE o.position IN (
+        SELECT f.position FROM ${this.#schema}.outbox f
+        WHERE f.service = $1 AND f.state = 'failed' AND f.settled_at < clock_timestamp() - $2::float8 * interval '1 millisecond'
+        ORDER BY f.position LIMIT $3::int FOR UPDATE SKIP LOCKED) RETURNING o.provider`,
+      '$4',
+    );
+  }
+
   /** Parked messages are forgotten. `$1` service; then the filter. */
   get discard(): string {
     return this.#ofParked(
@@ -139,27 +159,32 @@ export class OutboxStatements {
     );
   }
 
-  /** How much there is. `$1` service. */
+  /** How much there is. `$1` service. One part for each index: together they would read all that is kept as a log. */
   get depth(): string {
     return `SELECT provider, count(*) FILTER (WHERE state = 'waiting')::float8 AS waiting,
         count(*) FILTER (WHERE state = 'retrying')::float8 AS retrying, count(*) FILTER (WHERE state = 'failed')::float8 AS failed,
         greatest(0, extract(epoch FROM clock_timestamp() - min(stored_at) FILTER (WHERE state <> 'failed')) * 1000)::float8 AS age
-      FROM ${this.#schema}.outbox WHERE service = $1 AND state IN ('waiting', 'retrying', 'failed') GROUP BY provider ORDER BY provider`;
+      FROM (SELECT provider, state, stored_at FROM ${this.#schema}.outbox WHERE service = $1 AND state = 'waiting'
+        UNION ALL SELECT provider, state, stored_at FROM ${this.#schema}.outbox WHERE service = $1 AND state IN ('retrying', 'failed')) o
+      GROUP BY provider ORDER BY provider`;
   }
 
-  /** What was kept as a log long enough. `$1` service, `$2` milliseconds, `$3` so many. */
+  /**
+   * What was kept as a log long enough. `$1` service, `$2` milliseconds, `$3` so many. By the time of the statement, by which an index can be
+   * searched: of a clock that moves on meanwhile, each row that is kept would be asked.
+   */
   get purge(): string {
     return `DELETE FROM ${this.#schema}.outbox WHERE position IN (
         SELECT position FROM ${this.#schema}.outbox
-        WHERE service = $1 AND state = 'sent' AND settled_at < clock_timestamp() - $2::float8 * interval '1 millisecond'
+        WHERE service = $1 AND state = 'sent' AND settled_at < statement_timestamp() - $2::float8 * interval '1 millisecond'
         ORDER BY settled_at LIMIT $3::int FOR UPDATE SKIP LOCKED)`;
   }
 
-  /** The relays of their providers begin at the beginning again, and are woken. The last value is the channel to notify. */
-  #ofParked(change: string): string {
+  /** The relays of their providers begin at the beginning again, and are woken. @param channel the value that is the channel to notify */
+  #ofParked(change: string, channel = '$6'): string {
     return `WITH changed AS (${change}), swept AS (
         UPDATE ${this.#schema}.outbox_relays SET sweep = sweep + 1 WHERE service = $1 AND provider IN (SELECT provider FROM changed)
-      ) SELECT count(*)::int AS count, pg_notify($6::text, $1::text) IS NULL AS notified FROM changed`;
+      ) SELECT count(*)::int AS count, pg_notify(${channel}::text, $1::text) IS NULL AS notified FROM changed`;
   }
 }
 

@@ -15,12 +15,14 @@ export class Retention {
     private readonly purge: () => Promise<number>,
     private readonly clock: Clock,
     private readonly logger: ProviderLogger,
+    /** Milliseconds. */
+    private readonly interval = INTERVAL,
   ) {}
 
   start(): void {
     this.#timer = this.clock.setTimeout(() => {
       this.#purging = this.#purgeAll().then(() => (this.#stopped ? undefined : this.start()));
-    }, INTERVAL);
+    }, this.interval);
   }
 
   /** Resolves when no statement runs. Never rejects. */
@@ -35,7 +37,7 @@ export class Retention {
       while (!this.#stopped && (await this.purge()) === PURGED);
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
-      this.logger.warn(`What is old could not be deleted, and is tried again in a minute: ${why}`);
+      this.logger.warn(`What is old could not be deleted, and is tried again later: ${why}`);
     }
   }
 }

@@ -16,6 +16,18 @@ export interface BatchNumber {
   readonly number: number;
 }
 
+/** Of a message, in the log as where it waits for one subscription. */
+export const MESSAGE_COLUMNS = 'channel, partition, time, id, key, headers, body';
+
+/** Has a row where the batch `$2` of the publisher `$1` was not stored before. Whatever waits for the same publisher's row goes after. */
+export function freshBatch(schema: string): string {
+  return `fresh AS (
+      INSERT INTO ${schema}.publishers AS p (instance, batch) VALUES ($1, $2)
+      ON CONFLICT (instance) DO UPDATE SET batch = excluded.batch, updated_at = now() WHERE p.batch < excluded.batch
+      RETURNING 1
+    )`;
+}
+
 /** Stores events, each batch in one statement. */
 export class EventWriter {
   private readonly intoLog: string;
@@ -27,27 +39,23 @@ export class EventWriter {
     /** Notified of what was stored. */
     private readonly notified: string,
   ) {
-    const fresh = `fresh AS (
-      INSERT INTO ${schema}.publishers AS p (instance, batch) VALUES ($1, $2)
-      ON CONFLICT (instance) DO UPDATE SET batch = excluded.batch, updated_at = now() WHERE p.batch < excluded.batch
-      RETURNING 1
-    )`;
+    const fresh = freshBatch(schema);
     // Bodies come as one value, of which each row takes its part, and headers as one JSON: neither is spelled as an array.
     const messages = `ROWS FROM (unnest($5::text::text[], $6::text::smallint[], $7::text::bigint[], $8::text::text[], $9::text::text[],
       $10::text::integer[], $11::text::integer[]), json_array_elements($12::json)`;
     const given = 'channel, partition, time, id, key, at, size, headers';
-    const columns = 'channel, partition, time, id, key, headers, body';
+    const columns = MESSAGE_COLUMNS;
     const row = `m.channel, m.partition, m.time, m.id, m.key, m.headers, substring($13::bytea FROM m.at FOR m.size)`;
     this.intoLog = `WITH ${fresh}, stored AS (
       INSERT INTO ${schema}.events (${columns})
       SELECT ${row} FROM ${messages}) AS m(${given}) WHERE EXISTS (SELECT 1 FROM fresh)
     ) SELECT pg_notify($3, payload) FROM unnest($4::text::text[]) AS payload`;
-    // A subscription that each process has for itself gets it in all of them, those included that could not be heard of for a while.
+    // A subscription that each process has for itself gets it in all of them, those included that were not heard of for a while.
     this.intoDeferred = `WITH ${fresh}, stored AS (
       INSERT INTO ${schema}.deferred (target, due_at, attempt, ${columns})
       SELECT coalesce(own.subscription || '#' || own.member, m.target), now(), 1, ${row}
       FROM ${messages}, unnest($14::text::text[])) AS m(${given}, target)
-      LEFT JOIN ${schema}.members own ON own.subscription = m.target AND own.per_process AND own.expires_at > now() - interval '10 minutes'
+      LEFT JOIN ${schema}.members own ON own.subscription = m.target AND own.per_process
       WHERE EXISTS (SELECT 1 FROM fresh)
     ) SELECT pg_notify($3, payload) FROM unnest($4::text::text[]) AS payload`;
   }
@@ -60,7 +68,7 @@ export class EventWriter {
       batch.number,
       this.notified,
       textArray(wakes),
-      ...valuesOf(messages),
+      ...columnsOf(messages),
     ]);
   }
 
@@ -70,7 +78,7 @@ export class EventWriter {
     const wakes = [...new Set(targets.map(deferredWake))];
     const values = [
       ...[batch.publisher, batch.number, this.notified, textArray(wakes)],
-      ...valuesOf(messages),
+      ...columnsOf(messages),
       textArray(targets),
     ];
     await sql.query(this.intoDeferred, values);
@@ -78,7 +86,7 @@ export class EventWriter {
 }
 
 /** Channels, partitions, times, ids, keys, where each body begins (from 1), its size, headers, bodies. */
-function valuesOf(messages: readonly PlacedMessage[]): unknown[] {
+export function columnsOf(messages: readonly PlacedMessage[]): unknown[] {
   const begins: number[] = [];
   let at = 1;
   for (const { message } of messages) {

@@ -1,4 +1,4 @@
-import type { QueuedMessage } from './publish.call.js';
+import type { QueuedMessage } from './queued.message.js';
 
 export interface BatchLimits {
   readonly messages: number;

@@ -1,9 +1,9 @@
-import { Alarm, backoff, type Clock, EventingError, type ErrorCode, type OutgoingMessage, type PublishFailure, settledWithin, type Timer } from 'nestjs-eventing'; // prettier-ignore
+import { Alarm, backoff, type Clock, EventingError, type ErrorCode, type OutgoingMessage, PublishCall, type PublishFailure, settledWithin, type Timer } from 'nestjs-eventing'; // prettier-ignore
 import type { Channels } from '../log/channels.js';
 import { partitionOf } from '../log/partition.of.js';
 import { connectionError, isLostConnection, isMissingTable, mayPass, NotConnectedError, refusal } from '../postgres.errors.js'; // prettier-ignore
 import { type Batch, type BatchLimits, MessageLine } from './message.line.js';
-import { PublishCall, type QueuedMessage } from './publish.call.js';
+import { QueuedMessage } from './queued.message.js';
 import type { PlacedMessage } from './event.writer.js';
 
 export interface PublishQueueOptions extends BatchLimits {
@@ -23,7 +23,7 @@ const STOPPED = 'The PostgreSQL provider is stopped.';
  */
 export class PublishQueue {
   private readonly line: MessageLine;
-  private readonly calls: PublishCall[] = [];
+  private readonly calls: PublishCall<QueuedMessage>[] = [];
   private firstCall = 0;
   /** There while it waits after a failure. */
   private pausing: Alarm | undefined;
@@ -49,7 +49,10 @@ export class PublishQueue {
       return Promise.resolve(messages.map((_, index) => ({ index, error, indeterminate: false })));
     }
     return new Promise((resolve) => {
-      const call = new PublishCall(messages, this.options.clock.now() + this.options.publishTimeout, resolve);
+      const deadline = this.options.clock.now() + this.options.publishTimeout;
+      const call = new PublishCall<QueuedMessage>(messages.length, deadline, resolve);
+      for (let index = 0; index < messages.length; index++)
+        call.messages.push(new QueuedMessage(call, index, messages[index] as OutgoingMessage));
       this.calls.push(call);
       this.line.add(call.messages);
       if (this.expiry === undefined) this.watch();
@@ -137,7 +140,7 @@ export class PublishQueue {
     return { message, partition: partitionOf(message.key, partitions) };
   }
 
-  private giveUp(call: PublishCall, code: ErrorCode, message: string): void {
+  private giveUp(call: PublishCall<QueuedMessage>, code: ErrorCode, message: string): void {
     const cause = this.lastError;
     for (const queued of call.messages) {
       if (queued.done) continue;
@@ -150,7 +153,7 @@ export class PublishQueue {
   private expire(): void {
     const now = this.options.clock.now();
     for (let at = this.firstCall; at < this.calls.length; at++) {
-      const call = this.calls[at] as PublishCall;
+      const call = this.calls[at] as PublishCall<QueuedMessage>;
       if (call.deadline > now) break;
       this.giveUp(call, ...this.timedOut());
     }
@@ -175,7 +178,7 @@ export class PublishQueue {
   }
 
   private forgetAnswered(): void {
-    while (this.firstCall < this.calls.length && !(this.calls[this.firstCall] as PublishCall).open) this.firstCall++;
+    while (this.firstCall < this.calls.length && this.calls[this.firstCall]?.open === false) this.firstCall++;
     if (this.firstCall > 1024 || this.firstCall === this.calls.length) {
       this.calls.splice(0, this.firstCall);
       this.firstCall = 0;

@@ -16,6 +16,11 @@ export interface QueryResult<R extends Row = Row> {
 /** A PostgreSQL, on a server or embedded. Everything in this room speaks to it through this alone. */
 export interface Database extends Sql {
   readonly kind: 'server' | 'embedded';
+  /**
+   * Statements that must not wait until others are done, such as the renewal of a lease: on a connection of their own. Undefined where
+   * there is only one.
+   */
+  readonly urgent?: Sql | undefined;
   /** Commits when `work` resolves, rolls back when it rejects. */
   transaction<T>(work: (sql: Sql) => Promise<T>): Promise<T>;
   /**

@@ -26,6 +26,7 @@ export class SharedDatabase {
     let ended: Promise<void> | undefined;
     return {
       kind: database.kind,
+      urgent: database.urgent,
       query: (text, values) => database.query(text, values),
       transaction: (work) => database.transaction(work),
       listen: (channel, heard) => database.listen(channel, heard),

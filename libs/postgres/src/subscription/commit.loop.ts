@@ -8,6 +8,17 @@ export interface Changes {
   readonly removals: readonly { readonly tracker: DeferredTracker; readonly numbers: readonly number[] }[];
 }
 
+/** What writes down how far sources are settled. */
+export interface PositionLoop {
+  /** Something was settled. */
+  changed(): void;
+  /** Resolves when the present state of that source is written; to false if it was lost before. */
+  commitNow(tracker: SourceTracker): Promise<boolean>;
+  /** Writes down what these have now, and tries again until `patience` milliseconds are over. Rejects with the last failure. */
+  flush(trackers: readonly SourceTracker[], deferred: readonly DeferredTracker[], patience: number): Promise<void>;
+  stop(): void;
+}
+
 export interface CommitLoopOptions {
   /** Milliseconds. */
   readonly interval: number;
@@ -28,7 +39,7 @@ interface Waiter {
 }
 
 /** Writes down what was settled: all that changed, together, at an interval; one at a time, repeated until it succeeds. */
-export class CommitLoop {
+export class CommitLoop implements PositionLoop {
   private waiters: Waiter[] = [];
   private timer: Timer | undefined;
   private running: Promise<void> | undefined;
@@ -44,7 +55,6 @@ export class CommitLoop {
     this.arm(this.options.interval);
   }
 
-  /** Resolves when the present state of that source is written; to false if it was lost before. */
   commitNow(tracker: SourceTracker): Promise<boolean> {
     return new Promise((resolve) => {
       this.dirty = true;
@@ -54,7 +64,6 @@ export class CommitLoop {
     });
   }
 
-  /** Writes down what these have now, and tries again until `patience` milliseconds are over. Rejects with the last failure. */
   async flush(
     trackers: readonly SourceTracker[],
     deferred: readonly DeferredTracker[],

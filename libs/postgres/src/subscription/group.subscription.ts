@@ -1,13 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import { Alarm, backoff, settledWithin, type Subscriber, type Subscription, type SubscriptionHandle, type Timer } from 'nestjs-eventing'; // prettier-ignore
+import type { DeferredOwner } from '../deferred/deferred.table.js';
 import { type Source, sourceName } from '../log/stored.event.js';
 import { deferredWake, logWake, membersWake } from '../log/wake.ups.js';
-import { connectionError, hopeless } from '../postgres.errors.js';
+import { connectionError, hopeless, lostLease } from '../postgres.errors.js';
 import type { Changes } from './commit.loop.js';
 import { fairShare } from './fair.share.js';
 import type { Member, Shares } from './lease.table.js';
 import type { SourceTracker } from './source.tracker.js';
 import type { SubscriptionParts } from './subscription.parts.js';
+import { SubscriptionTransactions } from './subscription.transactions.js';
 import { type StateSink, TrackedSources } from './tracked.sources.js';
 
 const STOP_TIMEOUT = 3_000;
@@ -22,7 +24,10 @@ const DRAIN_SLACK = 1_000;
  */
 export class GroupSubscription implements SubscriptionHandle, StateSink {
   readonly commits = true;
+  readonly ends = false;
   private readonly member: Member;
+  private readonly owner: DeferredOwner;
+  private readonly transactions: SubscriptionTransactions | undefined;
   private readonly sources: TrackedSources;
   private readonly alarm = new Alarm();
   /** Held and not released yet: listeners are at work. */
@@ -42,7 +47,9 @@ export class GroupSubscription implements SubscriptionHandle, StateSink {
     const name = `${context.service}.${subscription.name}`;
     const member = `${context.instance}:${randomBytes(4).toString('hex')}`;
     this.member = { subscription: name, member, channels: [...new Set(subscription.channels)], perProcess: false };
-    this.sources = new TrackedSources(parts, subscription, subscriber, name, this);
+    this.owner = { target: name, member };
+    if (subscription.transactional) this.transactions = new SubscriptionTransactions(parts, this.member);
+    this.sources = new TrackedSources(parts, subscription, subscriber, this.owner, this);
   }
 
   /** Resolves when each source has a position, whoever fixed it. */
@@ -100,11 +107,20 @@ export class GroupSubscription implements SubscriptionHandle, StateSink {
       state,
     }));
     const lost = await leases.write(database(), this.member, writes);
-    await deferred.remove(
-      database(),
-      removals.flatMap(({ numbers }) => numbers),
-    );
+    const held = removals.map((removal) => removal.tracker.these(removal.numbers));
+    await deferred.remove(database(), this.owner, held);
     return lost.map(({ tracker }) => tracker);
+  }
+
+  get store(): StateSink['store'] {
+    const { transactions } = this;
+    if (transactions === undefined) return undefined;
+    return async (number, works) => {
+      const lost = await transactions.store(number, works);
+      // When the next of them is due is not known yet.
+      if (works.some(({ settled }) => settled.deferrals.length > 0)) this.sources.look('deferred');
+      return lost;
+    };
   }
 
   lost(trackers: readonly SourceTracker[]): void {
@@ -112,7 +128,14 @@ export class GroupSubscription implements SubscriptionHandle, StateSink {
     const present = trackers.filter((tracker) => this.sources.of(tracker.source) === tracker);
     const names = this.sources.hold(present);
     this.sources.drop(present);
-    if (names.length > 0) void this.subscriber.revoked(names).catch(() => undefined);
+    if (present.length > 0) {
+      const { code, message } = lostLease(
+        this.member.subscription,
+        present.map(({ name }) => name),
+      );
+      this.parts.context.logger.warn(`${code}: ${message}`);
+      void this.subscriber.revoked(names).catch(() => undefined);
+    }
     // Perhaps there are others to be had.
     this.alarm.wake();
   }
@@ -199,7 +222,7 @@ export class GroupSubscription implements SubscriptionHandle, StateSink {
       // Those that were lost meanwhile are not ours to release.
       const left = trackers.filter(({ isClosed }) => !isClosed);
       await this.sources.commitLoop.flush(left, this.sources.deferredOf(left), FLUSH_TIMEOUT);
-      await deferred.giveBack(this.sources.drop(left));
+      await deferred.giveBack(this.owner, this.sources.drop(left));
       await leases.release(
         this.member,
         left.map(({ source }) => source),
@@ -238,8 +261,6 @@ export class GroupSubscription implements SubscriptionHandle, StateSink {
   private expire(): void {
     const trackers = this.sources.all;
     if (trackers.length === 0 || this.stopped !== undefined) return;
-    const { logger } = this.parts.context;
-    logger.warn(`${this.member.subscription} lost its sources: its leases could not be renewed in time.`);
     this.lost(trackers);
   }
 
@@ -258,9 +279,9 @@ export class GroupSubscription implements SubscriptionHandle, StateSink {
       left(),
     );
     await settledWithin(this.beating ?? Promise.resolve(), left());
-    const numbers = this.sources.drop(this.sources.all);
+    const held = this.sources.drop(this.sources.all);
     const leave = async (): Promise<void> => {
-      await deferred.giveBack(numbers);
+      await deferred.giveBack(this.owner, held);
       await table.leave(this.member, this.subscription.durable);
     };
     if (this.registered) await settledWithin(leave(), left());

@@ -1,4 +1,4 @@
-import type { Delivery, RawHeaders, Settlement } from 'nestjs-eventing';
+import { type Delivery, EventingError, type OutgoingMessage, type RawHeaders, type Settlement } from 'nestjs-eventing';
 import type { StoredEvent } from '../log/stored.event.js';
 import type { SourceTracker } from './source.tracker.js';
 
@@ -55,10 +55,22 @@ export class LogDelivery implements Delivery {
   settle(settlement: Settlement): Promise<void> | void {
     if (this.state !== OPEN) return;
     if (settlement.kind === 'accept') {
+      const refusal = refusedOutput(settlement.outputs);
+      if (refusal !== undefined) return Promise.reject(refusal);
       this.state = DONE;
-      this.tracker.accepted(this);
+      this.tracker.accepted(this, settlement.outputs);
       return;
     }
     return this.tracker.settleElse(this, settlement);
   }
+}
+
+/** What is sent to one subscription alone is a person's doing, and no listener's output. */
+export function refusedOutput(outputs: readonly OutgoingMessage[] = []): EventingError | undefined {
+  const targeted = outputs.find(({ to }) => to !== undefined);
+  if (targeted === undefined) return undefined;
+  return new EventingError(
+    'EVT_PUBLISH_FAILED',
+    `An output for ${targeted.channel} is for the subscription ${targeted.to} alone, which a transaction cannot carry: send it outside of the listener.`,
+  );
 }

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { Alarm, backoff, type Subscriber, type Subscription, type SubscriptionHandle, settledWithin } from 'nestjs-eventing'; // prettier-ignore
+import { Alarm, backoff, EventingError, type Subscriber, type Subscription, type SubscriptionHandle, settledWithin } from 'nestjs-eventing'; // prettier-ignore
+import type { DeferredOwner } from '../deferred/deferred.table.js';
 import { deferredWake, logWake } from '../log/wake.ups.js';
 import { connectionError, hopeless } from '../postgres.errors.js';
 import type { Changes } from './commit.loop.js';
@@ -17,13 +18,17 @@ const STOP_TIMEOUT = 3_000;
  */
 export class ProcessSubscription implements SubscriptionHandle, StateSink {
   readonly commits = false;
+  readonly ends: boolean;
   private readonly member: Member;
+  private readonly owner: DeferredOwner;
   private readonly sources: TrackedSources;
   private readonly alarm = new Alarm();
   private beating: Promise<void> | undefined;
   private unlisten: (() => void) | undefined;
   private stopped: Promise<void> | undefined;
   private registered = false;
+  /** Of a replay: the snapshot up to which it reads. */
+  until: string | undefined;
 
   constructor(
     private readonly parts: SubscriptionParts,
@@ -31,10 +36,17 @@ export class ProcessSubscription implements SubscriptionHandle, StateSink {
     subscriber: Subscriber,
   ) {
     const { context } = parts;
+    this.ends = subscription.until === 'now';
     const name = `${context.service}.${subscription.name}`;
     const member = `${context.instance}:${randomBytes(4).toString('hex')}`;
+    if (subscription.transactional)
+      throw new EventingError(
+        'EVT_UNSUPPORTED',
+        `${name} is of each process alone, and a transaction is of what processes share: leave out perProcess or 'exactly-once'.`,
+      );
     this.member = { subscription: name, member, channels: [...new Set(subscription.channels)], perProcess: true };
-    this.sources = new TrackedSources(parts, subscription, subscriber, ownTarget(name, member), this);
+    this.owner = { target: ownTarget(name, member), member: undefined };
+    this.sources = new TrackedSources(parts, subscription, subscriber, this.owner, this);
   }
 
   /** Resolves when it is fixed where each partition is read from. */
@@ -63,6 +75,10 @@ export class ProcessSubscription implements SubscriptionHandle, StateSink {
     });
   }
 
+  get ended(): Promise<void> {
+    return this.sources.drained;
+  }
+
   pause(): void {
     this.sources.pause();
   }
@@ -84,10 +100,8 @@ export class ProcessSubscription implements SubscriptionHandle, StateSink {
 
   async write({ removals }: Changes): Promise<readonly SourceTracker[]> {
     const { database, deferred } = this.parts;
-    await deferred.remove(
-      database(),
-      removals.flatMap(({ numbers }) => numbers),
-    );
+    const held = removals.map(({ tracker, numbers }) => tracker.these(numbers));
+    await deferred.remove(database(), this.owner, held);
     return [];
   }
 
@@ -96,14 +110,17 @@ export class ProcessSubscription implements SubscriptionHandle, StateSink {
   }
 
   private async begin(): Promise<void> {
-    const { channels, table, leases, database } = this.parts;
+    const { channels, table, leases, database, bounds } = this.parts;
     await channels.ensure(this.member.channels);
     const sources = this.member.channels.flatMap((channel) =>
       Array.from({ length: channels.partitions(channel) ?? 0 }, (_, partition) => ({ channel, partition })),
     );
     await leases.beat(this.member);
     this.registered = true;
-    const starts = await table.starts(database(), this.subscription.from, sources);
+    const { from } = this.subscription;
+    if (this.ends) this.until = await bounds.now(database());
+    const how = { from, ends: this.ends };
+    const starts = await table.starts(database(), this.member.subscription, how, sources);
     for (let index = 0; index < sources.length; index++) {
       const [source, start] = [sources[index], starts[index]];
       if (source !== undefined && start !== undefined) this.sources.add(source, 0, { ...start, done: [], attempt: 1 });

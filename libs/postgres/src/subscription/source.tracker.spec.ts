@@ -22,6 +22,7 @@ function events(count: number): StoredEvent[] {
 class Host implements TrackerHost {
   readonly deliveries: Delivery[] = [];
   readonly commits = true;
+  readonly ends = false;
   paused = false;
   commitNows = 0;
   /** What is written down. */

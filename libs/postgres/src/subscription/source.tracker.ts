@@ -1,7 +1,8 @@
-import type { Delivery, Settlement } from 'nestjs-eventing';
+import type { Delivery, OutgoingMessage, Settlement } from 'nestjs-eventing';
 import { type LogPosition, type Source, sourceName, type StoredEvent } from '../log/stored.event.js';
 import { DeliveryWindow } from './delivery.window.js';
 import { DONE, LogDelivery, MOVING, OPEN, RELEASED } from './log.delivery.js';
+import type { Deferral, SettledLedger } from './settled.ledger.js';
 
 /** The attempt from which on events are tried one at a time, so that the right one is blamed for crashes. */
 const SUSPICIOUS = 3;
@@ -21,6 +22,8 @@ export interface TrackerHost {
   readonly window: number;
   /** Whether positions are written down at all. */
   readonly commits: boolean;
+  /** Where no more is read once there was nothing left: a replay. */
+  readonly ends: boolean;
   /** No deliveries now. */
   readonly paused: boolean;
   deliver(delivery: Delivery): void;
@@ -54,6 +57,7 @@ export class SourceTracker {
   private gate: 'closed' | 'opening' | 'open';
   private suspects: number;
   private mayHaveMore = true;
+  private exhausted = false;
   private clean = false;
   private closed = false;
   private held = false;
@@ -67,6 +71,8 @@ export class SourceTracker {
     readonly generation: number,
     private readonly host: TrackerHost,
     start: SourceState,
+    /** Where outputs, letters and deferrals wait for the transaction of their position; undefined where each goes by itself. */
+    readonly ledger?: SettledLedger,
   ) {
     this.name = sourceName(source);
     this.start = this.end = { xid: start.xid, position: start.position };
@@ -102,15 +108,24 @@ export class SourceTracker {
 
   /** Something was stored there, or may have been. */
   look(): void {
-    this.mayHaveMore = true;
+    this.mayHaveMore = !this.exhausted;
+  }
+
+  /** All of a replay is read and settled. */
+  get isDrained(): boolean {
+    return this.exhausted && this.at === this.buffer.length && this.window.size === 0;
   }
 
   /** Takes what was read. @param more whether there may be more */
   take(events: readonly StoredEvent[], more: boolean): void {
     if (this.closed) return;
     this.mayHaveMore = more;
+    this.exhausted = this.host.ends && !more;
     const last = events.at(-1);
-    if (last === undefined) return;
+    if (last === undefined) {
+      if (this.exhausted) this.host.changed();
+      return;
+    }
     this.buffer = this.at === this.buffer.length ? [...events] : [...this.buffer.slice(this.at), ...events];
     this.at = 0;
     this.end = { xid: last.xid, position: last.position + 1 };
@@ -130,7 +145,7 @@ export class SourceTracker {
         continue;
       }
       const event = this.buffer[this.at];
-      if (event === undefined || this.window.size >= this.host.window || !this.passGate()) break;
+      if (event === undefined || this.isFull || !this.passGate()) break;
       this.at++;
       this.deliver(event);
     }
@@ -138,8 +153,10 @@ export class SourceTracker {
     if (this.wanted > 0) this.host.hungry();
   }
 
-  accepted(delivery: LogDelivery): void {
+  /** @param outputs to be committed together with its position */
+  accepted(delivery: LogDelivery, outputs: readonly OutgoingMessage[] = []): void {
     if (this.closed) return;
+    this.ledger?.addOutputs(outputs);
     if (this.window.head === delivery) this.window.shrink();
     this.host.changed();
     this.feed();
@@ -153,6 +170,13 @@ export class SourceTracker {
       this.released.unshift(delivery);
       // Not within this call: whoever gives something back does not expect more before that returns.
       queueMicrotask(() => this.feed());
+      return Promise.resolve();
+    }
+    if (this.ledger !== undefined) {
+      if (settlement.kind === 'reject') this.ledger.addLetter(settlement.letter);
+      else if (settlement.kind === 'defer') this.ledger.addDeferral(deferralOf(delivery, settlement));
+      delivery.state = DONE;
+      this.accepted(delivery);
       return Promise.resolve();
     }
     delivery.state = MOVING;
@@ -189,9 +213,14 @@ export class SourceTracker {
 
   /** What to write down now; undefined if that is there already. */
   changes(): SourceState | undefined {
-    const { xid, position } = this.position;
-    const state = { xid, position, done: this.donePositions(), attempt: this.attemptToNote() };
+    const state = this.state();
     return textOf(state) === this.confirmed ? undefined : state;
+  }
+
+  /** How far it is settled now. */
+  state(): SourceState {
+    const { xid, position } = this.position;
+    return { xid, position, done: this.donePositions(), attempt: this.attemptToNote() };
   }
 
   confirm(state: SourceState): void {
@@ -201,6 +230,10 @@ export class SourceTracker {
   /** Settled behind one that is not. */
   donePositions(): number[] {
     return [...this.window.donePositions(), ...this.done];
+  }
+
+  private get isFull(): boolean {
+    return this.window.size >= this.host.window || this.ledger?.isFull === true;
   }
 
   private deliver(event: StoredEvent): void {
@@ -244,6 +277,13 @@ export class SourceTracker {
     const attempt = isAt(this.position, this.start) ? this.startAttempt : 1;
     return this.gate === 'opening' && !this.clean ? attempt + 1 : attempt;
   }
+}
+
+/** A message of the log on its way to where it waits. */
+export function deferralOf(delivery: LogDelivery, settlement: Settlement & { readonly kind: 'defer' }): Deferral {
+  const { key, headers, body, time, position: origin } = delivery;
+  const { attempt, notBefore } = settlement;
+  return { message: { attempt, origin, time, key, headers, body }, notBefore };
 }
 
 function isAt(a: LogPosition, b: LogPosition): boolean {

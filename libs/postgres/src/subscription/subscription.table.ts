@@ -1,5 +1,5 @@
 import { EventingError, type StartPosition } from 'nestjs-eventing';
-import type { EventReader } from '../log/event.reader.js';
+import type { LogBounds } from '../log/log.bounds.js';
 import { type LogPosition, type Source, sourceName } from '../log/stored.event.js';
 import { membersWake } from '../log/wake.ups.js';
 import type { Database, Sql } from '../sql/database.js';
@@ -10,8 +10,7 @@ const POSITION = /^(?:\d{1,9}@)?(\d{1,15})\.(\d{1,15})$/;
 /** Throws EVT_POSITION for what cannot be a position, naming it. */
 export function checkStart(from: StartPosition, subscription: string): void {
   if (typeof from === 'string') return;
-  const refused = (why: string): EventingError =>
-    new EventingError('EVT_POSITION', `\`from\` of subscription ${subscription} cannot be used: ${why}.`);
+  const refused = (why: string): EventingError => refusedStart(subscription, why);
   if ('time' in from) {
     if (Number.isSafeInteger(from.time) && from.time >= 0) return;
     throw refused(`\`time\` ${String(from.time)} is not a number of milliseconds since 1970`);
@@ -27,7 +26,7 @@ export class SubscriptionTable {
   constructor(
     private readonly database: () => Database,
     private readonly schema: string,
-    private readonly reader: EventReader,
+    private readonly bounds: LogBounds,
     private readonly notified: string,
   ) {}
 
@@ -63,7 +62,7 @@ export class SubscriptionTable {
       const there = new Set(rows.map(sourceName));
       const missing = sources.filter((source) => !there.has(sourceName(source)));
       if (missing.length > 0) {
-        const starts = await this.starts(sql, how.from, missing);
+        const starts = await this.starts(sql, name, { from: how.from, ends: false }, sources, missing);
         await sql.query(
           `INSERT INTO ${schema}.positions (subscription, channel, partition, xid, position)
            SELECT $1, s.channel, s.partition, s.xid::xid8, s.position
@@ -81,21 +80,32 @@ export class SubscriptionTable {
     });
   }
 
-  /** Where each source begins that no position is kept of. */
-  async starts(sql: Sql, from: StartPosition, sources: readonly Source[]): Promise<LogPosition[]> {
+  /**
+   * Where each source begins that no position is kept of. Throws EVT_POSITION for a position that the log cannot have.
+   *
+   * @param all of the subscription
+   * @param how.ends only what is committed already is read
+   */
+  async starts(
+    sql: Sql,
+    subscription: string,
+    how: { readonly from: StartPosition; readonly ends: boolean },
+    all: readonly Source[],
+    sources: readonly Source[] = all,
+  ): Promise<LogPosition[]> {
+    const { from } = how;
     if (from === 'earliest') return sources.map(() => EARLIEST);
-    if (typeof from === 'object' && 'positions' in from)
-      return sources.map((source) => {
-        const match = POSITION.exec(from.positions[sourceName(source)] ?? '');
-        return match === null ? EARLIEST : { xid: Number(match[1]), position: Number(match[2]) };
-      });
-    if (from === 'first-subscription') {
-      const end = await this.reader.end(sql);
-      return sources.map(() => end);
+    const end = await this.bounds.end(sql);
+    if (from === 'first-subscription') return sources.map(() => end);
+    if ('positions' in from) {
+      const starts = new Map(Object.entries(from.positions).map(([source, position]) => [source, parsed(position)]));
+      const why = bogus(starts, new Set(all.map(sourceName)), end);
+      if (why !== undefined) throw refusedStart(subscription, why);
+      return sources.map((source) => starts.get(sourceName(source)) ?? EARLIEST);
     }
     // A transaction that is open may have stored something at this time or later: nothing from it on is passed over.
-    const open = await this.reader.oldestOpen(sql);
-    const found = await this.reader.since(sql, sources, from.time);
+    const open = how.ends ? end : await this.bounds.oldestOpen(sql);
+    const found = await this.bounds.since(sql, sources, from.time);
     return sources.map((source) => {
       const first = found.get(source);
       return first !== undefined && first.xid < open.xid ? first : open;
@@ -133,6 +143,28 @@ export class SubscriptionTable {
     await sql.query(`DELETE FROM ${schema}.members WHERE subscription = $1`, [name]);
     return true;
   }
+}
+
+function refusedStart(subscription: string, why: string): EventingError {
+  return new EventingError('EVT_POSITION', `\`from\` of subscription ${subscription} cannot be used: ${why}.`);
+}
+
+function parsed(position: string): LogPosition {
+  const match = POSITION.exec(position);
+  return match === null ? EARLIEST : { xid: Number(match[1]), position: Number(match[2]) };
+}
+
+/** What this log cannot have. A position beyond its end would pass over all that is published until the end has come there. */
+function bogus(
+  starts: ReadonlyMap<string, LogPosition>,
+  known: ReadonlySet<string>,
+  end: LogPosition,
+): string | undefined {
+  for (const [source, { xid, position }] of starts) {
+    if (!known.has(source)) return `it reads no partition "${source}"; there are ${[...known].slice(0, 20).join(', ')}`;
+    if (xid > end.xid) return `"${xid}.${position}" of ${source} is beyond the end of the log, which is ${end.xid}.0`;
+  }
+  return undefined;
 }
 
 /** What waits for one process of a subscription alone. */

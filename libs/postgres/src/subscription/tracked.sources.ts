@@ -1,28 +1,44 @@
 import type { Delivery, Settlement, Subscriber, Subscription } from 'nestjs-eventing';
 import { DeferredLoop } from '../deferred/deferred.loop.js';
+import type { DeferredOwner, HeldMessages } from '../deferred/deferred.table.js';
 import { type DeferredDelivery, type DeferredHost, DeferredTracker } from '../deferred/deferred.tracker.js';
 import { type Source, sourceName } from '../log/stored.event.js';
-import { connectionError } from '../postgres.errors.js';
-import { CommitLoop, type Changes } from './commit.loop.js';
+import { connectionError, refusal } from '../postgres.errors.js';
+import { CommitLoop, type Changes, type PositionLoop } from './commit.loop.js';
 import type { LogDelivery } from './log.delivery.js';
 import { ReadLoop } from './read.loop.js';
-import { type SourceState, SourceTracker, type TrackerHost } from './source.tracker.js';
+import { SettledLedger } from './settled.ledger.js';
+import { deferralOf, type SourceState, SourceTracker, type TrackerHost } from './source.tracker.js';
 import type { SubscriptionParts } from './subscription.parts.js';
+import { TransactionLoop, type SourceWork } from './transaction.loop.js';
 
 /** Where states go. */
 export interface StateSink {
   /** False where positions are in memory alone. */
   readonly commits: boolean;
+  /** A replay, which is over when all up to its end is settled. */
+  readonly ends: boolean;
+  /** Of a replay that has begun: the snapshot up to which it reads. */
+  readonly until?: string | undefined;
   /** @returns the sources that belong to another by now */
   write(changes: Changes): Promise<readonly SourceTracker[]>;
+  /** The same with what follows from it, in one transaction; undefined where nothing goes together. */
+  readonly store?: ((number: number, works: readonly SourceWork[]) => Promise<readonly SourceTracker[]>) | undefined;
   lost(trackers: readonly SourceTracker[]): void;
 }
+
+/** Longest time in milliseconds between two transactions: what others wait for is not visible before. */
+const LONGEST_INTERVAL = 100;
 
 /** The sources that a subscription has in this process, from reading to settling. */
 export class TrackedSources implements TrackerHost, DeferredHost {
   readonly window: number;
   readonly commits: boolean;
-  readonly commitLoop: CommitLoop;
+  readonly commitLoop: PositionLoop;
+  readonly ends: boolean;
+  /** Resolves when all of a replay is settled, or when it is closed. */
+  readonly drained: Promise<void>;
+  private drain: () => void = () => undefined;
   private readonly trackers = new Map<string, SourceTracker>();
   private readonly deferred = new Map<string, DeferredTracker>();
   private readonly readLoop: ReadLoop;
@@ -34,35 +50,30 @@ export class TrackedSources implements TrackerHost, DeferredHost {
     subscription: Subscription,
     private readonly subscriber: Subscriber,
     /** Under which its deferred messages are kept. */
-    private readonly target: string,
-    sink: StateSink,
+    private readonly owner: DeferredOwner,
+    private readonly sink: StateSink,
   ) {
+    const { target } = owner;
     this.window = Math.max(1, subscription.window);
     this.commits = sink.commits;
+    this.ends = sink.ends;
+    this.drained = new Promise((resolve) => (this.drain = resolve));
     const { options, context, reader, database, deferred } = parts;
     const failed = (what: string) => (error: unknown) =>
       context.logger.warn(`${what} of ${target} fails, and is tried again: ${connectionError(error).message}`);
-    this.commitLoop = new CommitLoop({
-      interval: options.commitInterval,
-      clock: context.clock,
-      trackers: () => (sink.commits ? this.trackers.values() : []),
-      deferred: () => this.deferred.values(),
-      write: (changes) => sink.write(changes),
-      lost: (trackers) => sink.lost(trackers),
-      failed: failed('Writing down the position'),
-    });
+    this.commitLoop = this.loop(failed('Writing down the position'));
     this.readLoop = new ReadLoop({
       pollInterval: options.pollInterval,
       readBytes: options.readBytes,
       trackers: () => this.trackers.values(),
-      read: (wanted) => reader.read(database(), wanted),
+      read: (wanted) => reader.read(database(), wanted, sink.until),
       failed: failed('Reading'),
     });
     this.deferredLoop = new DeferredLoop({
       pollInterval: options.pollInterval,
       trackers: () => this.deferred.values(),
-      take: (takes) => deferred.take(target, takes),
-      giveBack: (numbers) => deferred.giveBack(numbers),
+      take: (takes) => deferred.take(owner, takes),
+      giveBack: (held) => deferred.giveBack(owner, held),
       failed: failed('Reading what was deferred'),
     });
   }
@@ -93,9 +104,10 @@ export class TrackedSources implements TrackerHost, DeferredHost {
   }
 
   add(source: Source, generation: number, start: SourceState): void {
-    const tracker = new SourceTracker(source, generation, this, start);
+    const ledger = this.sink.store === undefined ? undefined : new SettledLedger();
+    const tracker = new SourceTracker(source, generation, this, start, ledger);
     this.trackers.set(tracker.name, tracker);
-    this.deferred.set(tracker.name, new DeferredTracker(source, this));
+    this.deferred.set(tracker.name, new DeferredTracker(source, generation, this, ledger));
     this.readLoop.wake();
     this.deferredLoop.wake();
   }
@@ -107,9 +119,9 @@ export class TrackedSources implements TrackerHost, DeferredHost {
     return held.map(({ name }) => name);
   }
 
-  /** They are another's: settlements have no effect any more. @returns the numbers of deferred messages that were in hand */
-  drop(trackers: readonly SourceTracker[]): number[] {
-    const numbers = this.deferredOf(trackers).flatMap((tracker) => tracker.close());
+  /** They are another's: settlements have no effect any more. @returns the deferred messages that were in hand */
+  drop(trackers: readonly SourceTracker[]): HeldMessages[] {
+    const held = this.deferredOf(trackers).map((tracker) => tracker.close());
     for (const tracker of trackers) {
       tracker.close();
       // It may have been gained again meanwhile.
@@ -117,7 +129,7 @@ export class TrackedSources implements TrackerHost, DeferredHost {
       this.trackers.delete(tracker.name);
       this.deferred.delete(tracker.name);
     }
-    return numbers;
+    return held;
   }
 
   pause(): void {
@@ -138,7 +150,7 @@ export class TrackedSources implements TrackerHost, DeferredHost {
     const from = trackers.map((tracker) => ({ ...tracker.source, ...tracker.position }));
     const settled = trackers.reduce((sum, tracker) => sum + tracker.donePositions().length, 0);
     try {
-      return Math.max(0, (await reader.count(database(), from)) - settled);
+      return Math.max(0, (await reader.count(database(), from, this.sink.until)) - settled);
     } catch (error) {
       throw connectionError(error);
     }
@@ -155,9 +167,41 @@ export class TrackedSources implements TrackerHost, DeferredHost {
   }
 
   async close(): Promise<void> {
+    this.drain();
     this.commitLoop.stop();
     this.drop(this.all);
     await Promise.all([this.readLoop.stop(), this.deferredLoop.stop()]);
+  }
+
+  private loop(failed: (error: unknown) => void): PositionLoop {
+    const { sink, parts } = this;
+    const { options, context } = parts;
+    const trackers = (): Iterable<SourceTracker> => (sink.commits ? this.trackers.values() : []);
+    const common = {
+      clock: context.clock,
+      trackers,
+      lost: (lost: readonly SourceTracker[]) => sink.lost(lost),
+      failed,
+    };
+    const { store } = sink;
+    if (store === undefined)
+      return new CommitLoop({
+        ...common,
+        interval: options.commitInterval,
+        deferred: () => this.deferred.values(),
+        write: (changes) => sink.write(changes),
+      });
+    return new TransactionLoop({
+      ...common,
+      interval: Math.min(options.commitInterval, LONGEST_INTERVAL),
+      most: { messages: options.batchSize, bytes: options.batchBytes },
+      deferredOf: (tracker) => this.deferredOf([tracker])[0],
+      store,
+      refused: ({ name }, error) =>
+        context.logger.error(
+          `${refusal(error, name).message} ${this.owner.target} stands still at ${name} until it does; nothing is lost.`,
+        ),
+    });
   }
 
   // what sources ask for
@@ -168,6 +212,9 @@ export class TrackedSources implements TrackerHost, DeferredHost {
 
   changed(): void {
     this.commitLoop.changed();
+    if (!this.ends) return;
+    const all = [...this.trackers.values(), ...this.deferred.values()];
+    if (all.every(({ isDrained }) => isDrained)) this.drain();
   }
 
   commitNow(tracker: SourceTracker): Promise<boolean> {
@@ -187,15 +234,10 @@ export class TrackedSources implements TrackerHost, DeferredHost {
     if (settlement.kind === 'reject') {
       await deadLetters.append(settlement.letter);
     } else if (settlement.kind === 'defer') {
-      const { key, headers, body, time, position: origin } = delivery;
-      const { attempt, notBefore } = settlement;
+      const { message, notBefore } = deferralOf(delivery, settlement);
       const source = { channel: delivery.channel, partition: partitionOf(delivery) };
-      await deferred.add(
-        this.target,
-        source,
-        { attempt, origin, time, key, headers, body },
-        waitUntil(notBefore, context.clock.now()),
-      );
+      await deferred.add(this.owner.target, source, message, waitUntil(notBefore, context.clock.now()));
+      this.deferred.get(delivery.source)?.expect();
       this.deferredLoop.wake();
     }
   }
@@ -205,7 +247,7 @@ export class TrackedSources implements TrackerHost, DeferredHost {
     if (settlement.kind === 'reject') await deadLetters.append(settlement.letter);
     else if (settlement.kind === 'defer') {
       const { attempt, notBefore } = settlement;
-      await deferred.again(delivery.message.number, attempt, waitUntil(notBefore, context.clock.now()));
+      await deferred.again(this.owner, delivery.held, attempt, waitUntil(notBefore, context.clock.now()));
     }
   }
 }
@@ -215,6 +257,6 @@ function partitionOf({ source }: Delivery): number {
 }
 
 /** Our clock and the database's may differ: what counts is how long from now. */
-function waitUntil(notBefore: number, now: number): number {
+export function waitUntil(notBefore: number, now: number): number {
   return Math.max(0, Math.ceil(notBefore - now) + 1);
 }

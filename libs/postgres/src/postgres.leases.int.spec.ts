@@ -1,0 +1,137 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { type PostgresBroker, startOwnPostgres } from '../../../test/brokers/brokers.js';
+import { acceptAll, keepAll, numbers, TestService, until } from './postgres.fixture.js';
+
+// On a server of their own: a transaction that is open for seconds, as here, holds back the readers of all others.
+describe('leases on PostgreSQL', { timeout: 90_000 }, () => {
+  let server: PostgresBroker | undefined;
+  let service: TestService;
+  beforeAll(async () => {
+    const had = await startOwnPostgres();
+    if (had.available) server = had;
+  }, 120_000);
+  beforeEach(({ skip }) => {
+    if (server === undefined) skip('there is no PostgreSQL');
+    else service = new TestService(server.access);
+  });
+  afterEach(() => service?.stop());
+  afterAll(() => server?.close());
+
+  it('are renewed while each connection for statements is busy for longer than they last', async () => {
+    const one = await service.started({ partitions: 2, leaseTime: 4_000, heartbeatInterval: 200, poolSize: 2 });
+    const got = await one.subscribe('Receipt', service.channel);
+    await one.publish(service.channel, ['before']);
+    await until('it arrives', () => got.texts.length === 1);
+    const client = await service.client();
+    await client.query('BEGIN');
+    await client.query('LOCK TABLE eventing.events IN ACCESS EXCLUSIVE MODE');
+    const sends = ['a', 'b', 'c', 'd'].map((key) => one.publish(service.channel, [key], { key }));
+    await until('both connections wait for the table', async () => (await waiting()) >= 2);
+    await new Promise((resolve) => setTimeout(resolve, 6_000));
+    await client.query('COMMIT');
+    await Promise.all(sends);
+    await until('all arrive', () => got.texts.length >= 5);
+    expect(got.revoked).toEqual([]);
+    expect(got.texts).toHaveLength(5);
+
+    async function waiting(): Promise<number> {
+      const rows = await service.query(
+        `SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'eventing.events'::regclass`,
+      );
+      return rows.length;
+    }
+  });
+
+  it('that cannot be renewed end by themselves: nothing is delivered any more, and it is told', async () => {
+    const one = await service.started({ partitions: 1 });
+    const got = await one.subscribe('Receipt', service.channel, keepAll, { window: 4 });
+    await one.publish(service.channel, numbers(10));
+    await until('a window of them is at work', () => got.texts.length === 4);
+    one.proxy.freeze();
+    await until('the lease ends', () => got.revoked.length > 0);
+    expect(got.revoked).toEqual([`${service.channel}/0`, `${service.channel}/0/deferred`]);
+    expect(one.context.lines.filter((line) => line.includes('EVT_LEASE_LOST'))).toHaveLength(1);
+    // The others were read already.
+    got.deliveries.forEach(acceptAll);
+    expect(got.texts).toHaveLength(4);
+    one.proxy.thaw();
+    await until('it takes part again, and gets what was not settled in time', () => got.texts.length > 4);
+    expect(got.texts.slice(4, 8)).toEqual(numbers(4));
+  });
+
+  it('of the dead are not waited for when the clock of the server was set back', async () => {
+    const dead = await service.started({ partitions: 2 });
+    await dead.subscribe('Receipt', service.channel);
+    dead.proxy.cut();
+    // As they look to a clock that is an hour behind the one by which they were given.
+    await service.query(
+      `UPDATE eventing.positions SET expires_at = expires_at + interval '1 hour' WHERE subscription = $1`,
+      [`${service.name}.Receipt`],
+    );
+    await service.query(
+      `UPDATE eventing.members SET expires_at = expires_at + interval '1 hour' WHERE subscription = $1`,
+      [`${service.name}.Receipt`],
+    );
+    const heir = await service.started();
+    const got = await heir.subscribe('Receipt', service.channel);
+    await heir.publish(service.channel, ['1', '2', '3', '4']);
+    await until('the heir has all of it', () => got.texts.length >= 4);
+    expect(new Set(got.texts)).toEqual(new Set(['1', '2', '3', '4']));
+  });
+
+  it('that ran out in an outage cost nobody what waits for him: who comes back first forgets no other', async () => {
+    const one = await service.started({ retentionInterval: 200 });
+    const got = await one.subscribe('Cache', service.channel, acceptAll, { perProcess: true });
+    const gone = 'gone';
+    const target = `${service.name}.Cache#${gone}`;
+    await service.query(
+      `INSERT INTO eventing.members (subscription, member, channels, per_process, expires_at) VALUES ($1, $2, '{}', true, now())`,
+      [`${service.name}.Cache`, gone],
+    );
+    const quiet = async (): Promise<void> => {
+      await service.query(
+        `UPDATE eventing.members SET expires_at = now() - interval '1 hour' WHERE subscription = $1`,
+        [`${service.name}.Cache`],
+      );
+    };
+    await quiet();
+    await service.query(
+      `INSERT INTO eventing.deferred (target, channel, partition, due_at, attempt, time, headers, body)
+       VALUES ($1, $2, 0, now(), 1, 0, '{}', 'kept')`,
+      [target, service.channel],
+    );
+    await until('it is missed, and who is alive is not', async () => (await missed()).join() === gone);
+    expect(await waiting()).toBe(1);
+    await service.query(`UPDATE eventing.members SET missed_at = now() - interval '5 minutes' WHERE member = $1`, [
+      gone,
+    ]);
+    await until('it is forgotten', async () => (await waiting()) === 0);
+    expect(got.revoked).toEqual([]);
+
+    async function missed(): Promise<string[]> {
+      const rows = await service.query<{ member: string }>(
+        'SELECT member FROM eventing.members WHERE subscription = $1 AND missed_at IS NOT NULL',
+        [`${service.name}.Cache`],
+      );
+      return rows.map(({ member }) => member);
+    }
+    async function waiting(): Promise<number> {
+      return (await service.query('SELECT 1 FROM eventing.deferred WHERE target = $1', [target])).length;
+    }
+  });
+
+  it('keep what is sent to each process for those that were not heard of for long', async () => {
+    const one = await service.started();
+    await one.subscribe('Cache', service.channel, acceptAll, { perProcess: true });
+    await service.query(
+      `INSERT INTO eventing.members (subscription, member, channels, per_process, expires_at)
+       VALUES ($1, 'away', '{}', true, now() - interval '1 hour')`,
+      [`${service.name}.Cache`],
+    );
+    await one.publish(service.channel, ['to all'], { to: 'Cache' });
+    const rows = await service.query<{ target: string }>('SELECT target FROM eventing.deferred WHERE target LIKE $1', [
+      `${service.name}.Cache#away`,
+    ]);
+    expect(rows).toHaveLength(1);
+  });
+});
