@@ -9,7 +9,7 @@ class SlowestFirst extends BaseSequencer {
   }
 }
 
-const SLOW = [/\/(?:faults|conformance)\/.*\.int\.spec\./, /\.(?:int|e2e)\.spec\./, /./];
+const SLOW = [/\/(?:faults|reliability|conformance)\/.*\.int\.spec\./, /\.(?:int|e2e)\.spec\./, /./];
 
 export default defineConfig({
   oxc: { decorator: { legacy: true, emitDecoratorMetadata: true } },

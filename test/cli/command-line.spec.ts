@@ -181,6 +181,20 @@ describe('eventing dead-letters redrive', () => {
     expect(await shop.letters()).toEqual(['two']);
   });
 
+  it('goes on where one of the ids is gone, tells of it, and exits 1', async () => {
+    const shop = await service();
+    const ids = ['one', 'gone', 'three'];
+    const { code, out, err } = await shop.run('dead-letters', 'redrive', ...ids, '--force');
+    expect([code, out]).toEqual([1, '2 redriven, 1 failed.\n']);
+    expect(err).toBe('EVT_DEAD_LETTER_UNKNOWN There is no dead letter "gone": it was redriven or removed.\n');
+    expect(await shop.letters()).toEqual(['two']);
+    const again = await shop.run('dead-letters', 'redrive', 'gone', 'two', '--force', '--json');
+    expect([again.code, json(again.out)]).toMatchObject([
+      1,
+      { redriven: 1, failed: 1, failures: [{ id: 'gone', code: 'EVT_DEAD_LETTER_UNKNOWN' }], more: false },
+    ]);
+  });
+
   it('sends what a filter picks, if that is confirmed', async () => {
     const shop = await service();
     const asked = await shop.run('dead-letters', 'redrive', '--reason', 'failed', '--force');
@@ -199,6 +213,16 @@ describe('eventing dead-letters purge', () => {
     const shop = await service();
     expect(await shop.run('dead-letters', 'purge', 'two')).toEqual({ code: 0, out: '1 purged.\n', err: '' });
     expect(await shop.letters()).toEqual(['one', 'three']);
+  });
+
+  it('goes on where one of the ids is gone, tells of it, and exits 1', async () => {
+    const shop = await service();
+    const { code, out, err } = await shop.run('dead-letters', 'purge', 'gone', 'two');
+    expect([code, out]).toEqual([1, '1 purged, 1 failed.\n']);
+    expect(err).toMatch(/^EVT_DEAD_LETTER_UNKNOWN /);
+    expect(await shop.letters()).toEqual(['one', 'three']);
+    const again = await shop.run('dead-letters', 'purge', 'two', 'one', '--json');
+    expect([again.code, json(again.out)]).toMatchObject([1, { purged: 1, failures: [{ id: 'two' }] }]);
   });
 
   it('throws away what a filter picks, if that is confirmed', async () => {

@@ -1,4 +1,5 @@
-// A service whose provider is two files beside this one: `letters.json` has its dead letters, `sent.json` what was redriven. Plain
+// A service whose provider is two files beside this one: `letters.json` has its dead letters, `sent.json` what was redriven; its
+// log answers what `log.json` says. Plain
 // JavaScript that imports nothing, so that any form of the command can read it.
 import { readFile, writeFile } from 'node:fs/promises';
 
@@ -67,4 +68,17 @@ const scripted = {
   }),
 };
 
-export default async () => ({ service: 'shop', provider: scripted });
+// Answers what `log.json` says, and writes down what it is asked.
+const answer = async (question, ...asked) => {
+  await write('asked.json', [...(await read('asked.json')), [question, ...asked]]);
+  return JSON.parse(await readFile(file('log.json'), 'utf8'))[question];
+};
+const log = {
+  open: () => undefined,
+  sent: (filter, page) => answer('sent', filter, page),
+  handled: (filter, page) => answer('handled', filter, page),
+  resend: (filter, options) => answer('resend', filter, options),
+  close: async () => undefined,
+};
+
+export default async () => ({ service: 'shop', provider: scripted, log });

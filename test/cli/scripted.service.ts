@@ -49,6 +49,11 @@ export class ScriptedService {
     return JSON.parse(await readFile(join(this.folder, 'sent.json'), 'utf8').catch(() => '[]')) as unknown[];
   }
 
+  /** What the log was asked. */
+  async asked(): Promise<unknown[]> {
+    return JSON.parse(await readFile(join(this.folder, 'asked.json'), 'utf8').catch(() => '[]')) as unknown[];
+  }
+
   /** In this process. */
   async run(...args: readonly string[]): Promise<Ended> {
     let out = '';

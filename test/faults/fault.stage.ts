@@ -1,6 +1,6 @@
 import { type KafkaBroker, startOwnKafka } from '../brokers/brokers.js';
 import { BuiltWorkers } from './built.workers.js';
-import type { Limits } from './checker/fault.reach.js';
+import type { Limits } from './checker/limits.js';
 import type { Verdict } from './checker/history.checker.js';
 import type { PlantedFault } from './planted/planted.faults.js';
 import type { Scenario } from './scenarios.js';
@@ -24,7 +24,7 @@ export class FaultStage {
   ) {}
 
   static async open(fault?: PlantedFault): Promise<FaultStage> {
-    const [had, workers] = await Promise.all([startOwnKafka(), BuiltWorkers.build(fault)]);
+    const [had, workers] = await Promise.all([startOwnKafka(), BuiltWorkers.build('test/faults/workers', fault)]);
     return had.available
       ? new FaultStage(had, workers, '')
       : new FaultStage(undefined, workers, `no Kafka: ${had.reason}`);

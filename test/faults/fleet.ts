@@ -2,10 +2,13 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { eventually } from '../../libs/testing/src/conformance/eventually.js';
 import { OwnedProcess } from '../brokers/owned-process.js';
-import type { BuiltWorkers, Role } from './built.workers.js';
-import { type Fault, type Handling, now, type Send } from './history.js';
+import type { BuiltWorkers } from './built.workers.js';
+import { type FaultRecord, historyTime } from '../../libs/testing/src/index.js';
+import type { Handling, Send } from './history.js';
 import { HistoryReader } from './history.reader.js';
 import type { WorkerSetup } from './workers/worker.setup.js';
+
+type Role = 'listening' | 'sending';
 
 const START_TIMEOUT = 60_000;
 /** More than the drain of an application. */
@@ -27,7 +30,7 @@ export type FleetSetup = Omit<WorkerSetup, 'history' | 'seed'> & {
 
 /** The processes of a trial. All are ours to kill; what is done to them is on record. */
 export class Fleet {
-  readonly faults: Fault[] = [];
+  readonly faults: FaultRecord[] = [];
   private readonly members: Member[] = [];
 
   constructor(private readonly setup: FleetSetup) {}
@@ -67,20 +70,20 @@ export class Fleet {
 
   /** SIGKILL. */
   async kill({ name, process }: Member): Promise<void> {
-    const from = now();
+    const from = historyTime();
     await process.kill();
-    this.faults.push({ kind: 'killed', process: name, from, to: now() });
+    this.faults.push({ kind: 'fault', fault: 'killed', process: name, from, to: historyTime() });
   }
 
   /** SIGSTOP, and SIGCONT after `meanwhile`. */
   async stop({ name, process }: Member, meanwhile: () => Promise<void>): Promise<void> {
-    const from = now();
+    const from = historyTime();
     process.suspend();
     try {
       await meanwhile();
     } finally {
       process.resume();
-      this.faults.push({ kind: 'stopped', process: name, from, to: now() });
+      this.faults.push({ kind: 'fault', fault: 'stopped', process: name, from, to: historyTime() });
     }
   }
 

@@ -1,3 +1,5 @@
+import type { FaultRecord } from '../../libs/testing/src/index.js';
+
 /** An event of these tests: the so-manieth of its key, counted by its sender from 0. */
 export interface Numbered {
   readonly key: string;
@@ -52,16 +54,6 @@ export interface Committed {
   readonly offset: number;
 }
 
-export interface Fault {
-  /** `cut off`: the broker was away. */
-  readonly kind: 'killed' | 'stopped' | 'cut off';
-  /** All processes, where it names none. */
-  readonly process: string | undefined;
-  /** Just before it, and when it was over. */
-  readonly from: number;
-  readonly to: number;
-}
-
 /** Everything that is known of one trial, of all its processes. */
 export interface History {
   readonly sends: readonly Send[];
@@ -71,25 +63,9 @@ export interface History {
   readonly sightings: readonly Sighting[];
   /** Each partition's in its order. */
   readonly commits: readonly Committed[];
-  readonly faults: readonly Fault[];
+  readonly faults: readonly FaultRecord[];
 }
 
 export function nameOf({ key, number }: Numbered): string {
   return `${key}#${number}`;
-}
-
-/** `Map.groupBy`, which Node 20 does not have. */
-export function groupBy<Item, Key>(items: readonly Item[], keyOf: (item: Item) => Key): Map<Key, Item[]> {
-  const groups = new Map<Key, Item[]>();
-  for (const item of items) {
-    const group = groups.get(keyOf(item));
-    if (group === undefined) groups.set(keyOf(item), [item]);
-    else group.push(item);
-  }
-  return groups;
-}
-
-/** Milliseconds of the monotonic clock. */
-export function now(): number {
-  return Number(process.hrtime.bigint()) / 1e6;
 }

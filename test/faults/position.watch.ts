@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
+import { historyTime } from '../../libs/testing/src/index.js';
 import type { BrokerView } from './broker.view.js';
-import { now, type Sighting } from './history.js';
+import type { Sighting } from './history.js';
 
 /** Milliseconds between two looks. */
 const PAUSE = 100;
@@ -31,7 +32,7 @@ export class PositionWatch {
   private async look(): Promise<void> {
     const positions = await this.view.positions();
     // When the answer is here, so that it was true by then.
-    const at = now();
+    const at = historyTime();
     for (const [partition, offset] of positions) {
       if (this.last.get(partition) === offset) continue;
       this.last.set(partition, offset);

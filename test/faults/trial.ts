@@ -1,14 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { eventually } from '../../libs/testing/src/conformance/eventually.js';
 import { SeededRandom } from '../../libs/testing/src/conformance/seeded.random.js';
+import { historyTime } from '../../libs/testing/src/index.js';
 import type { KafkaBroker } from '../brokers/brokers.js';
 import { ScratchFolder } from '../brokers/scratch-folder.js';
 import { BrokerView } from './broker.view.js';
 import type { BuiltWorkers } from './built.workers.js';
-import type { Limits } from './checker/fault.reach.js';
+import type { Limits } from './checker/limits.js';
 import { judge, type Verdict } from './checker/history.checker.js';
 import { Fleet, type Member } from './fleet.js';
-import { now } from './history.js';
 import { PositionWatch } from './position.watch.js';
 
 /** Milliseconds for whatever is waited for; a busy machine needs them, a free one does not. */
@@ -95,11 +95,11 @@ export class Trial {
 
   /** The broker is killed, and comes back with its data after `meanwhile`. */
   async cutOff(meanwhile: () => Promise<void>): Promise<void> {
-    const from = now();
+    const from = historyTime();
     await this.kafka.kill();
     await meanwhile();
     await this.kafka.restart();
-    this.fleet.faults.push({ kind: 'cut off', process: undefined, from, to: now() });
+    this.fleet.faults.push({ kind: 'fault', fault: 'cut off', what: 'kafka', from, to: historyTime() });
   }
 
   /** Any of those that are ready. */

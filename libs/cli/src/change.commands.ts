@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import type { DeadLetterEdit, DeadLetterFilter, DeadLetters } from 'nestjs-eventing';
+import { type DeadLetterEdit, type DeadLetterFilter, type DeadLetters, EventingError } from 'nestjs-eventing';
 import { type CommonFlags, count, printJson, withCommonFlags, withService } from './common.flags.js';
 import { filterOf, type FilterFlags, withFilterFlags } from './filter.flags.js';
 import { line } from './shown.text.js';
@@ -31,7 +31,7 @@ export function addChangeCommands(parent: Command, terminal: Terminal, fail: () 
         return deadLetters.redriveAll(filter, { limit, force });
       });
       if (report.failed > 0) fail();
-      const failures = report.failures.map(({ id, listener, error }) => ({ id, listener, code: error.code, message: error.message })); // prettier-ignore
+      const failures = report.failures.map(told);
       if (flags.json === true) return printJson(terminal, { ...report, failures });
       for (const { code, message } of failures) terminal.err(`${code} ${line(message, 1000)}\n`);
       const left = report.more ? ' There are more: run it again, or raise --limit.' : '';
@@ -64,13 +64,16 @@ export function addChangeCommands(parent: Command, terminal: Terminal, fail: () 
     .option('--yes', 'do it: needed where no ids are given')
     .action(async (ids: string[], flags: ChosenFlags) => {
       const filter = chosen('purge', ids, flags);
-      const purged = await withService(flags, terminal, async ({ deadLetters }) => {
+      const { purged, failures } = await withService(flags, terminal, async ({ deadLetters }) => {
         if (filter === undefined) return purgeEach(deadLetters, ids, flags.provider);
         await confirmed(deadLetters, filter, flags, 'thrown away for good');
-        return deadLetters.purge(filter);
+        return { purged: await deadLetters.purge(filter), failures: [] };
       });
-      if (flags.json === true) return printJson(terminal, { purged });
-      terminal.out(`${purged} purged.\n`);
+      if (failures.length > 0) fail();
+      if (flags.json === true)
+        return printJson(terminal, failures.length === 0 ? { purged } : { purged, failures: failures.map(told) });
+      for (const { error } of failures) terminal.err(`${error.code} ${line(error.message, 1000)}\n`);
+      terminal.out(`${purged} purged${failures.length === 0 ? '' : `, ${failures.length} failed`}.\n`);
     });
 }
 
@@ -100,26 +103,55 @@ async function confirmed(
   throw new UsageError(`${letters} dead letters would be ${what}. Say --yes to do it.`);
 }
 
+/** What could not be done with one letter. */
+interface LetterFailure {
+  readonly id: string;
+  /** Not known of a letter that is not there. */
+  readonly listener?: string;
+  readonly error: EventingError;
+}
+
+const told = ({ id, listener, error: { code, message } }: LetterFailure) => ({ id, listener, code, message });
+
+/** Does it for each id. One that fails holds none of the others up. @throws what is no error of a letter */
+async function each(ids: readonly string[], work: (id: string) => Promise<unknown>): Promise<LetterFailure[]> {
+  const failures: LetterFailure[] = [];
+  for (const id of ids)
+    try {
+      await work(id);
+    } catch (error) {
+      if (!(error instanceof EventingError)) throw error;
+      failures.push({ id, error });
+    }
+  return failures;
+}
+
 async function redriveEach(
   deadLetters: DeadLetters,
   ids: readonly string[],
   provider: string | undefined,
   force: boolean,
-): ReturnType<DeadLetters['redriveAll']> {
-  for (const id of ids) await deadLetters.redrive(id, provider === undefined ? { force } : { provider, force });
-  return { redriven: ids.length, failed: 0, failures: [], more: false };
+): Promise<{
+  readonly redriven: number;
+  readonly failed: number;
+  readonly failures: readonly LetterFailure[];
+  readonly more: boolean;
+}> {
+  const options = provider === undefined ? { force } : { provider, force };
+  const failures = await each(ids, (id) => deadLetters.redrive(id, options));
+  return { redriven: ids.length - failures.length, failed: failures.length, failures, more: false };
 }
 
 async function purgeEach(
   deadLetters: DeadLetters,
   ids: readonly string[],
   provider: string | undefined,
-): Promise<number> {
-  for (const id of ids) {
+): Promise<{ readonly purged: number; readonly failures: readonly LetterFailure[] }> {
+  const failures = await each(ids, async (id) => {
     const { letter } = await deadLetters.show(id, provider);
     await deadLetters.remove([letter.id], letter.provider);
-  }
-  return ids.length;
+  });
+  return { purged: ids.length - failures.length, failures };
 }
 
 interface EditFlags {

@@ -11,11 +11,13 @@ export interface ServiceConfig {
   readonly options: EventingOptions;
   /** Classes of events and listeners; empty where the file names none. */
   readonly classes: readonly unknown[];
+  /** Gives the module to boot for a replay; `undefined` where the file names none. */
+  readonly application: (() => unknown) | undefined;
 }
 
 /**
  * Reads the options that the service gives to `EventingModule.forRoot`: the default export, or what it returns where it is a
- * function. `classes` is a further export.
+ * function. `classes` and `application` are further exports.
  *
  * @throws UsageError where there is no such file
  * @throws EventingError EVT_INVALID_OPTIONS where it gives no options; or what it throws
@@ -33,7 +35,13 @@ export async function readConfig(folder: string, name: string | undefined): Prom
   const classes: unknown = loaded['classes'] ?? ownField(main, 'classes') ?? [];
   if (!Array.isArray(classes))
     throw new EventingError('EVT_INVALID_OPTIONS', `${file}: classes must be a list of event and listener classes.`);
-  return { options: given, classes };
+  const application: unknown = loaded['application'] ?? ownField(main, 'application');
+  if (application !== undefined && typeof application !== 'function')
+    throw new EventingError(
+      'EVT_INVALID_OPTIONS',
+      `${file}: application must be a function that returns a Nest module.`,
+    );
+  return { options: given, classes, application: application as (() => unknown) | undefined };
 }
 
 async function find(folder: string, name: string | undefined): Promise<string> {

@@ -4,7 +4,8 @@ import { facts, table } from './table.js';
 
 /** A letter as `--json` prints it in lists: no headers, no body. Times as ISO dates. */
 export function listed(letter: FoundDeadLetter): object {
-  const { id, provider, listener, channel, event, reason, error, attempts, firstFailedAt, deadAt, message } = letter;
+  const { id, provider, listener, channel, event, reason, sequence, error, attempts, firstFailedAt, deadAt, message } =
+    letter;
   const { name, code, message: text } = error;
   return {
     id,
@@ -13,6 +14,7 @@ export function listed(letter: FoundDeadLetter): object {
     channel,
     event,
     reason,
+    sequence,
     error: { name, code, message: text },
     attempts,
     firstFailedAt: at(firstFailedAt),
@@ -24,12 +26,12 @@ export function listed(letter: FoundDeadLetter): object {
 }
 
 export function letterTable(letters: readonly FoundDeadLetter[], width: number): string {
-  const rows = letters.map(({ id, deadAt, listener, event, reason, error }) => [
+  const rows = letters.map(({ id, deadAt, listener, event, reason, sequence, error }) => [
     line(id, 60),
     at(deadAt),
     line(listener, 60),
     line(eventName(event), 60),
-    line(reason, 20),
+    line(sequence === 'released' ? `${reason}, released` : reason, 25),
     line(`${error.code ?? error.name}: ${error.message}`),
   ]);
   return table(['ID', 'GIVEN UP AT', 'LISTENER', 'EVENT', 'REASON', 'ERROR'], rows, width);
@@ -85,6 +87,7 @@ export function letterPage(view: DeadLetterView): string {
     ['causation', envelope?.causationId === undefined ? undefined : line(envelope.causationId)],
     ['expires', envelope?.expiresAt === undefined ? undefined : at(envelope.expiresAt)],
     ['reason', `${line(letter.reason)} after ${letter.attempts} attempts`],
+    ['sequence', letter.sequence && SEQUENCE[letter.sequence]],
     ['first failed', at(letter.firstFailedAt)],
     ['given up', at(letter.deadAt)],
     ['error', line(`${error.name}${error.code === undefined ? '' : ` (${error.code})`}: ${error.message}`, A_HEADER)],
@@ -97,6 +100,12 @@ export function letterPage(view: DeadLetterView): string {
     `\nbody (${size} bytes)\n${indented(shown(textOf(body), A_BODY))}`,
   ].join('');
 }
+
+const SEQUENCE = {
+  first: 'the first of its key: those behind it follow when it is redriven',
+  released: 'redriven, and not handled yet',
+  waiting: 'waits behind the first of its key',
+} as const;
 
 const eventName = (event: FoundDeadLetter['event']): string => {
   if (event === undefined) return '';

@@ -16,12 +16,15 @@ export function addMigrateCommand(program: Command, terminal: Terminal): void {
   )
     .option('--provider <name>', 'that of this provider of the configuration only')
     .action(async (flags: CommonFlags & { provider?: string }) => {
-      const migrated = await withService(flags, terminal, async ({ factories }) => {
+      const migrated = await withService(flags, terminal, async ({ factories, log }) => {
         const results: Migrated[] = [];
         for (const [provider, factory, context] of factories) {
           if (factory.migrate === undefined || (flags.provider ?? provider) !== provider) continue;
           results.push({ provider, kind: factory.kind, done: await factory.migrate(context) });
         }
+        // Its tables are those of outbox and inbox, which have no provider.
+        if (log.migrate !== undefined && flags.provider === undefined)
+          results.push({ provider: 'log', kind: 'outbox, inbox', done: await log.migrate() });
         return results;
       });
       if (flags.json === true) return printJson(terminal, { migrated });

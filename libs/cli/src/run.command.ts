@@ -1,7 +1,9 @@
 import { Command, CommanderError } from 'commander';
 import { addChangeCommands } from './change.commands.js';
+import { addLogCommands } from './log.commands.js';
 import { addLookCommands } from './look.commands.js';
 import { addMigrateCommand } from './migrate.command.js';
+import { addReplayCommand } from './replay.command.js';
 import { shown } from './shown.text.js';
 import type { Terminal } from './terminal.js';
 import { UsageError } from './usage.error.js';
@@ -32,7 +34,9 @@ export async function runCommand(args: readonly string[], terminal: Terminal): P
 
 function programOf(terminal: Terminal, fail: () => void): Command {
   const program = new Command('eventing')
-    .description("Works with a service's dead letters, and prepares its databases.")
+    .description(
+      "Works with a service's dead letters and its log, replays what its listeners have had, and prepares its databases.",
+    )
     .exitOverride()
     .configureOutput({
       writeOut: terminal.out,
@@ -44,6 +48,8 @@ function programOf(terminal: Terminal, fail: () => void): Command {
   const letters = program.command('dead-letters').description('what listeners could not handle');
   addLookCommands(letters, terminal);
   addChangeCommands(letters, terminal, fail);
+  addLogCommands(program.command('log').description('what was sent and handled'), terminal, fail);
+  addReplayCommand(program, terminal, fail);
   addMigrateCommand(program, terminal);
   return program;
 }

@@ -3,6 +3,7 @@ import {
   discoverClasses,
   EventingError,
   type EventingOptions,
+  type EventLog,
   EventingRuntime,
   type ProviderContext,
   type ProviderFactory,
@@ -27,6 +28,8 @@ export interface AccessOptions {
 /** A service's providers, without the service: nothing listens. */
 export class ServiceAccess {
   readonly #runtime: EventingRuntime;
+  /** What was sent and handled; it says so itself where the configuration has none. */
+  readonly log: EventLog;
 
   /** @throws EventingError EVT_INVALID_OPTIONS; what is wrong with the classes */
   constructor(
@@ -41,6 +44,10 @@ export class ServiceAccess {
       if (problem !== undefined) throw problem;
       return found;
     });
+    this.log = resolved.log;
+    const { deadLetters } = this.#runtime;
+    // Who looks creates nothing, and throws nothing away.
+    this.log.open({ ...resolved, deadLetters, topology: 'check', housekeeping: false });
   }
 
   get deadLetters(): DeadLetters {

@@ -1,10 +1,9 @@
-import { type History, nameOf } from '../history.js';
-import type { Limits } from './fault.reach.js';
-import { checkHandling } from './handling.check.js';
-import { checkOverlaps } from './overlap.check.js';
+import { History as ToldHistory, judgeHistory } from '../../../libs/testing/src/index.js';
+import type { History } from '../history.js';
+import type { Limits } from './limits.js';
 import { checkPositions } from './position.check.js';
-import { checkRepeats } from './repeat.check.js';
-import { checkStorage } from './storage.check.js';
+import { checkSightings } from './sighting.check.js';
+import { CHANNEL, LISTENER, toldRecords } from './told.records.js';
 
 export interface Verdict {
   /** Each as a sentence that begins with its kind and a colon. */
@@ -12,27 +11,25 @@ export interface Verdict {
   readonly figures: Readonly<Record<string, number>>;
 }
 
-/** Judges what all processes of a trial did. */
+/** Judges what all processes of a trial did: as any history, and by the positions of its group. */
 export function judge(history: History, limits: Limits): Verdict {
-  const repeats = checkRepeats(history, limits);
-  const told = (outcome: string): number => history.sends.filter((send) => send.outcome === outcome).length;
+  const told = new ToldHistory();
+  for (const record of toldRecords(history)) told.add(record);
+  const { inHand: _, ...reach } = limits;
+  const expected = { channels: { [CHANNEL]: { listeners: { [LISTENER]: {} }, copies: 'once' } }, reach } as const;
+  const { violations, figures } = judgeHistory(told, expected);
+  const answered = (outcome: string): number => history.sends.filter((send) => send.outcome === outcome).length;
   return {
     violations: [
-      ...checkStorage(history),
-      ...checkHandling(history),
-      ...repeats.violations,
-      ...checkOverlaps(history, limits),
+      ...violations.map(({ property, what }) => `${property}: ${what}`),
+      ...checkSightings(history, limits),
       ...checkPositions(history),
     ],
     figures: {
-      acknowledged: told('acknowledged'),
-      refused: told('refused'),
-      indeterminate: told('indeterminate'),
-      stored: history.stored.length,
-      handled: new Set(history.handlings.map(nameOf)).size,
-      'repeated after a kill': repeats.counts.killed,
-      'after a stop': repeats.counts.stopped,
-      'after a lost connection': repeats.counts['cut off'],
+      acknowledged: answered('acknowledged'),
+      refused: answered('refused'),
+      indeterminate: answered('indeterminate'),
+      ...figures,
     },
   };
 }

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { plant, PLANTED_FAULTS } from './planted.faults.js';
+import { PLANTED_FAULTS } from './planted.faults.js';
+import { plant } from './planting.js';
 
 const ROOT = resolve(import.meta.dirname, '../../..');
 

@@ -1,13 +1,8 @@
 import { CONNECTIONS_BROKEN, GOOD_ORDER, PROCESSES_KILLED, PROCESS_STOPPED, type Scenario } from '../scenarios.js';
+import type { Planting } from './planting.js';
 
 /** A mistake that somebody could make in the provider, and how the scenarios show it. */
-export interface PlantedFault {
-  readonly name: string;
-  /** Below the repository, or below what is compiled from it; without its ending. */
-  readonly file: string;
-  /** Statements as both TypeScript and JavaScript spell them; white space does not count. */
-  readonly instead: string;
-  readonly put: string;
+export interface PlantedFault extends Planting {
   readonly caughtBy: Scenario;
   /** What at least one violation begins with, or the failure of a scenario that never comes to its end. */
   readonly shows: string;
@@ -76,11 +71,3 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
     shows: 'each partition goes on',
   },
 ];
-
-/** Throws where the statements are not there, or not once. */
-export function plant({ name, file, instead, put }: PlantedFault, source: string): string {
-  const words = instead.split(/\s+/).map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
-  const parts = source.split(new RegExp(words.join('\\s+')));
-  if (parts.length === 2) return parts.join(put);
-  throw new Error(`"${name}" cannot be planted: ${file} has ${parts.length - 1} times \`${instead}\``);
-}

@@ -5,5 +5,5 @@ import usual from '../../../vitest.config.js';
 export default defineConfig({
   ...usual,
   root: '.',
-  test: { ...usual.test, include: ['test/faults/planted/*.run.ts'] },
+  test: { ...usual.test, include: ['test/{faults,reliability}/planted/*.run.ts'] },
 });

@@ -1,5 +1,6 @@
 import { openSync, writeSync } from 'node:fs';
-import { now, type HistoryLine } from '../history.js';
+import { historyTime } from '../../../libs/testing/src/history/history.record.js';
+import type { HistoryLine } from '../history.js';
 
 type Unstamped<Line> = Line extends HistoryLine ? Omit<Line, 'at'> : never;
 
@@ -12,6 +13,6 @@ export class HistoryWriter {
   }
 
   note(line: Unstamped<HistoryLine>): void {
-    writeSync(this.file, `${JSON.stringify({ ...line, at: now() })}\n`);
+    writeSync(this.file, `${JSON.stringify({ ...line, at: historyTime() })}\n`);
   }
 }

@@ -1,0 +1,4 @@
+import { Injectable } from '@nestjs/common';
+import { EventLog } from 'nestjs-eventing';
+
+// the snippet
