@@ -1,5 +1,5 @@
 import { median, percentile, type Sample } from './measure.js';
-import { startSubject } from './subject.js';
+import { type RunningSubject, startSubject } from './subject.js';
 
 /** One line of the results. `ratio` is ours by the reference's; `met` tells whether it reaches what was asked. */
 export interface Result {
@@ -45,6 +45,19 @@ export const rate = (target?: Metric['target']): Metric =>
   withTarget({ metric: 'rate', unit: 'events/s', of: ({ events, wall }) => events / (wall / 1e9) }, target);
 export const cpu = (target?: Metric['target']): Metric =>
   withTarget({ metric: 'client CPU', unit: 'µs/event', of: (sample) => sample.cpu / 1000 / sample.events }, target);
+/** For `each` of what it handled, one after the other: what the rate says, the other way round. */
+export const time = (each: string, target?: Metric['target']): Metric =>
+  withTarget({ metric: 'time', unit: `µs/${each}`, of: ({ events, wall }) => wall / 1000 / events }, target);
+/** For `each` of so many events together. */
+export const statements = (each: string, together: number, target?: Metric['target']): Metric =>
+  withTarget(
+    {
+      metric: 'statements',
+      unit: `of SQL/${each}`,
+      of: ({ events, statements: run = NaN }) => run / (events / together),
+    },
+    target,
+  );
 export const memory = (target?: Metric['target']): Metric =>
   withTarget({ metric: 'resident memory', unit: 'MiB', of: ({ resident }) => resident / 1024 / 1024 }, target);
 export const latency = (share: number, target?: Metric['target']): Metric =>
@@ -62,9 +75,10 @@ export async function compare(comparison: Comparison): Promise<Result[]> {
   const { module, referenceModule = module, settings = {}, referenceSettings = settings } = comparison;
   const file = (name: string): string => new URL(`./${name}.js`, import.meta.url).href;
   const reference = await startSubject(file(referenceModule), comparison.reference, referenceSettings);
-  const ours = await startSubject(file(module), comparison.ours, settings);
+  let ours: RunningSubject | undefined;
   const samples: { ours: Sample; reference: Sample }[] = [];
   try {
+    ours = await startSubject(file(module), comparison.ours, settings);
     for (let round = 0; round < comparison.warmUp + comparison.rounds; round++) {
       const pair = { reference: await reference.round(), ours: await ours.round() };
       if (round >= comparison.warmUp) samples.push(pair);
@@ -73,7 +87,7 @@ export async function compare(comparison: Comparison): Promise<Result[]> {
     await ours.close();
   } finally {
     reference.kill();
-    ours.kill();
+    ours?.kill();
   }
   return comparison.metrics.map(({ metric, unit, of, target }) => {
     const value = median(samples.map((pair) => of(pair.ours)));

@@ -9,6 +9,8 @@ export interface Sample {
   readonly resident: number;
   /** Latencies in milliseconds, where they were taken. */
   readonly latencies?: readonly number[];
+  /** Statements that a database was asked to run, where they were counted. */
+  readonly statements?: number;
 }
 
 /** Runs `work`, which handles `events` events, and reports its wall-clock and CPU time. */

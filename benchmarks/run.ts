@@ -1,17 +1,26 @@
-import { readFile, writeFile } from 'node:fs/promises';
-import { cpus } from 'node:os';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import {
   acquireArtemis,
   acquireKafka,
   acquireRabbitMq,
   type Broker,
+  type PostgresServerOptions,
+  startOwnPostgres,
   type Unavailable,
 } from '../test/brokers/brokers.js';
 import { amqpBenches } from './amqp.benches.js';
 import { backlog } from './backlog.js';
 import { type Comparison, compare, type Result } from './comparison.js';
+import { flatnessBenches } from './flatness.benches.js';
+import { FILLED_SERVER } from './flatness.fill.js';
+import { inboxBenches } from './inbox.benches.js';
 import { type KafkaBench, kafkaBenches, kafkaNestBenches } from './kafka.benches.js';
+import { kafkaExactlyOnceBenches } from './kafka.exactly-once.benches.js';
+import { besideListener, outboxBenches, relayBenches } from './outbox.benches.js';
+import { embeddedBenches, postgresBenches, postgresPeerBenches } from './postgres.benches.js';
 import { memoryBenches, nestBenches } from './process.benches.js';
 import { rabbitmqBenches } from './rabbitmq.benches.js';
 import { rabbitmqPeerBenches } from './rabbitmq.peers.benches.js';
@@ -46,11 +55,32 @@ await onBroker('kafka', kafka, ({ access: { brokers } }) => [
   ...onKafka(kafkaBenches, brokers.join(',')),
   async () => [await backlog(brokers.join(','))],
 ]);
+await onBroker('kafka-exactly-once', kafka, ({ access: { brokers } }) =>
+  onKafka(kafkaExactlyOnceBenches, brokers.join(',')),
+);
 await onBroker('kafka-nest', kafka, ({ access: { brokers } }) => onKafka(kafkaNestBenches, brokers.join(',')));
 await onBroker('rabbitmq', acquireRabbitMq, ({ access }) => comparing(rabbitmqBenches(access)));
 await onBroker('rabbitmq-nest', acquireRabbitMq, ({ access }) => comparing(rabbitmqPeerBenches(access.url)));
 await onBroker('amqp', acquireArtemis, ({ access }) => comparing(amqpBenches(access)));
 await onBroker('stomp', acquireArtemis, ({ access }) => comparing(stompBenches(access)));
+
+// Their tables are emptied and dropped at will: never on a server that somebody else has started.
+const postgres =
+  (settings: PostgresServerOptions['settings'] = {}) =>
+  (): ReturnType<typeof startOwnPostgres> =>
+    startOwnPostgres({ settings });
+await onBroker('postgres', postgres(), ({ access }) => comparing(postgresBenches(access.connectionString)));
+await onBroker('postgres-peers', postgres(), ({ access: { connectionString: url } }) =>
+  inFolders((folder) => postgresPeerBenches({ url, folder })),
+);
+if (wanted('embedded')) for (const run of inFolders(embeddedBenches)) await attempt('embedded', run);
+await onBroker('outbox', postgres(), ({ access: { connectionString: url } }) => [
+  ...outboxBenches(url).map((bench) => () => besideListener(url, () => compare(bench))),
+  ...comparing(relayBenches(url)),
+  () => relayToKafka(url),
+]);
+await onBroker('inbox', postgres(), ({ access }) => comparing(inboxBenches(access.connectionString)));
+await onBroker('flatness', postgres(FILLED_SERVER), ({ access }) => flatnessBenches(access.connectionString));
 
 if (values.write) {
   const machine = `Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}`;
@@ -70,6 +100,31 @@ function merged(before: readonly Result[], now: readonly Result[]): readonly Res
   const kept = before.map((result) => fresh.get(name(result)) ?? result);
   const known = new Set(before.map(name));
   return [...kept, ...now.filter((result) => !known.has(name(result)))];
+}
+
+/** Each in a folder of its own, which goes with it. */
+function inFolders(benches: (folder: string) => readonly Comparison[]): Run[] {
+  return benches('').map((_, index) => async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'eventing-bench-'));
+    try {
+      const bench = benches(folder)[index];
+      return bench === undefined ? [] : await compare(bench);
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+}
+
+async function relayToKafka(url: string): Promise<readonly Result[]> {
+  const broker = await kafka();
+  if (!broker.available) throw new Error(`there is no Kafka for the relay: ${broker.reason}`);
+  try {
+    const results: Result[] = [];
+    for (const bench of relayBenches(url, broker.access.brokers.join(','))) results.push(...(await compare(bench)));
+    return results;
+  } finally {
+    await broker.close();
+  }
 }
 
 async function inProcess(group: string, comparisons: readonly Comparison[]): Promise<void> {
