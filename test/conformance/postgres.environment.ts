@@ -3,7 +3,7 @@ import type { ProviderFactory } from 'nestjs-eventing';
 import { postgres } from 'nestjs-eventing/postgres';
 import type { ConformanceCluster, ConformanceEnvironment } from 'nestjs-eventing/testing';
 import type { PostgresAccess } from '../brokers/brokers.js';
-import { BrokerProxy } from './rabbitmq.proxy.js';
+import { TcpProxy } from '../brokers/tcp-proxy.js';
 
 /** How long a process may be silent before its partitions move. Short, so that crashes are not waited for. */
 const LEASE_TIME = 3_000;
@@ -32,20 +32,20 @@ export function postgresEnvironment(access: () => PostgresAccess, line?: Postgre
       ownershipTimeout: LEASE_TIME,
     },
     async open() {
-      const proxies = await Promise.all(Array.from({ length: PROCESSES }, () => BrokerProxy.open(access())));
+      const proxies = await Promise.all(Array.from({ length: PROCESSES }, () => TcpProxy.open(access())));
       return new PostgresArea(access(), proxies, line);
     },
   };
 }
 
 class PostgresArea implements ConformanceCluster {
-  readonly #proxies = new Map<string, BrokerProxy>();
+  readonly #proxies = new Map<string, TcpProxy>();
   readonly #dead = new Set<string>();
   #away = false;
 
   constructor(
     private readonly access: PostgresAccess,
-    private readonly free: BrokerProxy[],
+    private readonly free: TcpProxy[],
     private readonly line: PostgresLine | undefined,
   ) {}
 

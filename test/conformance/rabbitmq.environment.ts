@@ -3,7 +3,7 @@ import type { ProviderFactory } from 'nestjs-eventing';
 import { rabbitmq } from 'nestjs-eventing/rabbitmq';
 import type { ConformanceCluster, ConformanceEnvironment } from 'nestjs-eventing/testing';
 import type { RabbitMqAccess } from '../brokers/brokers.js';
-import { BrokerProxy } from './rabbitmq.proxy.js';
+import { TcpProxy } from '../brokers/tcp-proxy.js';
 
 /** How a test's RabbitMQ goes away for everybody, and comes back, where that is more than a cut network. */
 export interface RabbitLine {
@@ -23,14 +23,14 @@ export function rabbitEnvironment(access: () => RabbitMqAccess, line?: RabbitLin
     // A queue's reader changes when it leaves, not when another one joins: no `movesSources`.
     traits: { countsCrashes: true, repeatsBeyondGap: false, repeatsOnMove: false, windowCountsFromGap: false },
     async open() {
-      const proxies = await Promise.all(Array.from({ length: PROCESSES }, () => BrokerProxy.open(access())));
+      const proxies = await Promise.all(Array.from({ length: PROCESSES }, () => TcpProxy.open(access())));
       return new RabbitArea(access(), proxies, line);
     },
   };
 }
 
 class RabbitArea implements ConformanceCluster {
-  readonly #proxies = new Map<string, BrokerProxy>();
+  readonly #proxies = new Map<string, TcpProxy>();
   readonly #dead = new Set<string>();
   readonly #services = new Set<string>();
   /** By channel. */
@@ -40,7 +40,7 @@ class RabbitArea implements ConformanceCluster {
 
   constructor(
     private readonly access: RabbitMqAccess,
-    private readonly free: BrokerProxy[],
+    private readonly free: TcpProxy[],
     private readonly line: RabbitLine | undefined,
   ) {}
 

@@ -1,7 +1,7 @@
 import type { SubscriptionHandle } from 'nestjs-eventing';
 import { type MutantPlan, never } from './mutant.plan.js';
 
-const handleOf = (handle: SubscriptionHandle, ended: Promise<void> | undefined): SubscriptionHandle => ({
+const handleOf = (handle: SubscriptionHandle, ended: SubscriptionHandle['ended']): SubscriptionHandle => ({
   pause: () => handle.pause(),
   resume: () => handle.resume(),
   lag: () => handle.lag(),

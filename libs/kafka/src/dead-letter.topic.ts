@@ -84,7 +84,7 @@ export class DeadLetterTopic implements DeadLetterStore {
     const live = new Map<string, IncomingRecord>();
     let next = end;
     for (let at = from; at < end;) {
-      const { records, nextOffset } = await this.driver.read(this.source, at, READ_BYTES, READ_WAIT);
+      const { records, nextOffset, endOffset } = await this.driver.read(this.source, at, READ_BYTES, READ_WAIT);
       for (const record of records) {
         if (record.offset >= end) break;
         if (record.key === null) continue;
@@ -96,9 +96,9 @@ export class DeadLetterTopic implements DeadLetterStore {
         live.set(id, copyOf(record));
         if (live.size === limit) next = record.offset + 1;
       }
-      // A topic that was cut off meanwhile: what is gone does not come.
-      if (nextOffset <= at) break;
-      at = nextOffset;
+      if (nextOffset > at) at = nextOffset;
+      // A topic that was cut off meanwhile: what is gone does not come. A new leader that may not know the end yet is asked in a way that waits.
+      else if (endOffset >= end || (await this.edge('stable')) < end) break;
     }
     const letters = [...live].map(([id, { headers, value, time }]) =>
       decodeDeadLetter(id, { headers, body: value, time }),

@@ -145,7 +145,10 @@ export interface DriverTransactor {
    * next may follow.
    */
   commit(transaction: Transaction): Promise<void>;
-  /** What is under way rejects, and is ended by the next owner or by its timeout. */
+  /**
+   * What is under way rejects, and is ended by the next owner or by its timeout. Connections that no transactor uses any more are closed.
+   * Idempotent.
+   */
   close(): void;
 }
 

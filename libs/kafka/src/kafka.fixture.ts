@@ -64,6 +64,11 @@ export class Network {
     return socket;
   };
 
+  /** Sockets that are open, or being opened. One that was destroyed may take a while to say that it is closed. */
+  get size(): number {
+    return [...this.sockets].filter(({ destroyed }) => !destroyed).length;
+  }
+
   cut(): void {
     this.isCut = true;
     for (const socket of this.sockets) socket.destroy(new Error('the network is cut'));

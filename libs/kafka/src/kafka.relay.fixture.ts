@@ -4,6 +4,8 @@ import type { KafkaOptions } from './kafka.options.js';
 import type { Received, TestProcess, TestService } from './kafka.process.fixture.js';
 
 const KEYS = 12;
+/** Where the input of an output was read. */
+const ORIGIN = 'origin';
 
 /** What a test sends through processes that relay it in transactions, and what comes out at the other end. */
 export class Relays {
@@ -43,8 +45,8 @@ export class Relays {
   }
 
   output(delivery: Delivery, changes: Partial<OutgoingMessage> & { readonly text?: string } = {}): OutgoingMessage {
-    const { key } = delivery;
-    return message(this.out, { key, id: `of ${delivery.position}`, text: textOf(delivery), ...changes });
+    const { key, position } = delivery;
+    return message(this.out, { key, headers: { [ORIGIN]: position }, text: textOf(delivery), ...changes });
   }
 
   /** So many more, numbered on, over some keys. */
@@ -97,17 +99,24 @@ export class Relays {
       return n < before;
     });
     const strange = numbers.filter((n) => !(n < this.sent));
-    return { twice: some(twice), late: some(late), strange: some(strange) };
+    return { twice: this.some(twice), late: this.some(late), strange: this.some(strange) };
+  }
+
+  /** The first few, with where each output is and where its input was: one input relayed twice, two inputs, or one output read twice. */
+  private some(numbers: readonly number[]): readonly string[] {
+    return numbers.slice(0, 8).map((n) => {
+      const places = this.seen.deliveries
+        .filter((delivery) => textOf(delivery) === String(n))
+        .map(({ position, headers }) => `${position} from ${Buffer.from(headers[ORIGIN] ?? 'nowhere').toString()}`);
+      return `${n} at ${places.join(', ')}`;
+    });
   }
 }
 
-/** The first few. */
-const some = (numbers: readonly number[]): readonly number[] => numbers.slice(0, 8);
-
 export interface Flaws {
-  readonly twice: readonly number[];
-  readonly late: readonly number[];
-  readonly strange: readonly number[];
+  readonly twice: readonly string[];
+  readonly late: readonly string[];
+  readonly strange: readonly string[];
 }
 
 export const FLAWLESS: Flaws = { twice: [], late: [], strange: [] };

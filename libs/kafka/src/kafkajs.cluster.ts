@@ -35,6 +35,7 @@ export interface ClusterWatcher {
 /** Milliseconds for which one broker is waited for, at most, before the next is tried beside it. */
 const HESITATION = 1_000;
 const CLOSED = 'the client is closed';
+const RELEASED = 'its connections were closed: nobody uses them any more';
 /** Kinds of coordinators. */
 const OF_GROUP = 0;
 const OF_TRANSACTIONS = 1;
@@ -50,6 +51,8 @@ export class KafkajsCluster {
   private readonly layouts = new Map<string, KnownLayout>();
   private readonly connections = new Map<string, Promise<KafkajsConnection>>();
   private readonly opening = new Set<KafkajsConnection>();
+  private readonly lanes = new Set(['control', 'read']);
+  private lanesMade = 0;
   private readonly alarm = new Alarm();
   private readonly probe: LivenessProbe;
   /** The one that `control` gave out last. */
@@ -80,7 +83,7 @@ export class KafkajsCluster {
    * notice that the cluster is gone.
    */
   async control(): Promise<KafkajsConnection> {
-    return this.lease('control', async () => {
+    return this.lease('control', 'control', async () => {
       const connection = await this.openAny();
       connection.onClose = () => void this.reconnect();
       connection.onAnswer = () => this.probe.answered(true);
@@ -94,7 +97,7 @@ export class KafkajsCluster {
   async node(nodeId: number, lane: string): Promise<KafkajsConnection> {
     const address = this.nodes.get(nodeId);
     if (address === undefined) throw new DriverError('BROKER_NOT_AVAILABLE', `broker ${nodeId} is not known`);
-    return this.lease(`${nodeId}/${address.host}:${address.port}/${lane}`, () => this.open(address));
+    return this.lease(`${nodeId}/${address.host}:${address.port}/${lane}`, lane, () => this.open(address));
   }
 
   async controller(): Promise<KafkajsConnection> {
@@ -143,10 +146,18 @@ export class KafkajsCluster {
     this.layouts.delete(topic);
   }
 
-  /** Closes the connections of a lane. */
+  /** A new lane. It may have branches: `<lane>/commit`. */
+  lane(purpose: string): string {
+    const lane = `${purpose}-${++this.lanesMade}`;
+    this.lanes.add(lane);
+    return lane;
+  }
+
+  /** Closes the connections of a lane and of its branches, also those on their way, and opens none for it any more. */
   release(lane: string): void {
+    this.lanes.delete(lane);
     for (const [key, connection] of this.connections) {
-      if (!key.endsWith(`/${lane}`)) continue;
+      if (!`${key}/`.includes(`/${lane}/`)) continue;
       this.connections.delete(key);
       void connection.then((open) => open.close()).catch(() => undefined);
     }
@@ -191,15 +202,17 @@ export class KafkajsCluster {
   }
 
   /** The open connection of that key, or a new one; callers at the same time share it. */
-  private async lease(key: string, open: () => Promise<KafkajsConnection>): Promise<KafkajsConnection> {
+  private async lease(key: string, lane: string, open: () => Promise<KafkajsConnection>): Promise<KafkajsConnection> {
     const present = this.connections.get(key);
     if (present !== undefined) {
       const connection = await present;
       if (connection.usable) return connection;
       if (this.connections.get(key) === present) this.connections.delete(key);
-      else return this.lease(key, open);
+      else return this.lease(key, lane, open);
     }
     if (this.closed) throw new DriverError('CONNECTION_CLOSED', CLOSED);
+    const [trunk = lane] = lane.split('/');
+    if (!this.lanes.has(trunk)) throw new DriverError('CONNECTION_CLOSED', RELEASED);
     const opening = open();
     this.connections.set(key, opening);
     try {

@@ -39,7 +39,8 @@ const API_KEYS = {
 export type ApiName = keyof typeof API_KEYS;
 
 const PRODUCE = { key: 0, version: 7 };
-const FETCH = { key: 1, version: 11 };
+/** The last that a broker refuses that does not lead the partition: from 11 on it answers with the copy it has, however old. */
+const FETCH = { key: 1, version: 10 };
 const POSITION_FETCH = { key: 9, version: 7 };
 const RENEWAL = { key: 22, version: 3 };
 const EXCHANGES = { Produce: PRODUCE, Fetch: FETCH, OffsetFetch: POSITION_FETCH, InitProducerId: RENEWAL } as const;

@@ -29,11 +29,12 @@ import { decodePositions, encodePositionFetch } from './kafkajs.positions.js';
 import { KafkajsProducer } from './kafkajs.producer.js';
 import { KafkajsReader } from './kafkajs.reader.js';
 import { KafkajsTransactor } from './kafkajs.transactor.js';
+import { SharedLanes } from './shared.lanes.js';
 
 const CREATE_TIMEOUT = 15_000;
 /** Somebody is in it, or it is not there. */
 const KEPT = new Set(['NON_EMPTY_GROUP', 'GROUP_ID_NOT_FOUND']);
-/** How often a position is looked for while its leader is not ready; some seconds. */
+/** How often a leader is asked that is not ready, or is none; some seconds. */
 const LOOKS = 12;
 /** To each broker, for all transactions of a subscription. */
 const TRANSACTION_CONNECTIONS = 4;
@@ -46,7 +47,6 @@ const COMMITTED = 1;
 /** The driver on kafkajs: its connections and codecs; see the members for why not its producer and consumer. */
 export class KafkajsDriver implements KafkaDriver {
   private readonly cluster: KafkajsCluster;
-  private lanes = 0;
 
   constructor(
     private readonly settings: ConnectionSettings,
@@ -89,20 +89,13 @@ export class KafkajsDriver implements KafkaDriver {
     const timestamp = at === 'earliest' ? '-2' : typeof at === 'string' ? '-1' : String(at.time);
     // The end is the end of the log: a transaction still open must not be skipped by a position fixed behind it.
     const isolation = at === 'stable' ? COMMITTED : UNCOMMITTED;
-    for (let attempt = 1; ; attempt++) {
-      try {
-        const found = await this.offsetsOf(topic, partitions, timestamp, isolation);
-        // No record of that time or later: whatever comes will be.
-        const open = typeof at === 'object' ? partitions.filter((partition) => (found.get(partition) ?? -1) < 0) : [];
-        const ends = open.length > 0 ? await this.offsetsOf(topic, open, '-1', isolation) : [];
-        return new Map([...found, ...ends]);
-      } catch (error) {
-        this.cluster.invalidate(topic);
-        // A topic that was made a moment ago has a leader that does not know of it yet.
-        if (attempt === LOOKS || !(error instanceof DriverError) || !isRetriable(error)) throw error;
-        await new Promise((resolve) => setTimeout(resolve, backoff(attempt, 20, 500)));
-      }
-    }
+    return this.ofLeaders(topic, async () => {
+      const found = await this.offsetsOf(topic, partitions, timestamp, isolation);
+      // No record of that time or later: whatever comes will be.
+      const open = typeof at === 'object' ? partitions.filter((partition) => (found.get(partition) ?? -1) < 0) : [];
+      const ends = open.length > 0 ? await this.offsetsOf(topic, open, '-1', isolation) : [];
+      return new Map([...found, ...ends]);
+    });
   }
 
   async committed(group: string, partitions: readonly TopicPartition[]): Promise<CommittedPosition[]> {
@@ -150,46 +143,54 @@ export class KafkajsDriver implements KafkaDriver {
     }
   }
 
-  async read(source: TopicPartition, offset: number, maxBytes: number, wait: number): Promise<FetchedRecords> {
-    const layout = (await this.cluster.layout([source.topic])).get(source.topic);
-    const leader = layout?.leaders[source.partition] ?? -1;
+  read(source: TopicPartition, offset: number, maxBytes: number, wait: number): Promise<FetchedRecords> {
     const targets = [{ ...source, offset }];
-    try {
-      const connection = await this.cluster.node(leader, 'read');
-      const body = encodeFetch(targets, this.settings.options, wait, maxBytes);
-      const decode = (bytes: Buffer): ReturnType<FetchAnswerDecoder['decode']> =>
-        new FetchAnswerDecoder().decode(bytes, targets);
+    const body = encodeFetch(targets, this.settings.options, wait, maxBytes);
+    const decode = (bytes: Buffer): ReturnType<FetchAnswerDecoder['decode']> =>
+      new FetchAnswerDecoder().decode(bytes, targets);
+    return this.ofLeaders(source.topic, async () => {
+      const layout = (await this.cluster.layout([source.topic])).get(source.topic);
+      const connection = await this.cluster.node(layout?.leaders[source.partition] ?? -1, 'read');
       const [partition] = await connection.exchange('Fetch', body, decode, wait + 5_000);
       if (partition === undefined) throw new DriverError('UNKNOWN', `nothing was said of ${sourceName(source)}`);
       if (partition.error !== undefined) throw partition.error;
       return partition.fetched;
-    } catch (error) {
-      this.cluster.invalidate(source.topic);
-      throw error;
-    }
+    });
   }
 
   producer(): DriverProducer {
-    return new KafkajsProducer(this.cluster, this.lane('produce'));
+    return new KafkajsProducer(this.cluster, this.cluster.lane('produce'));
   }
 
   transactors({ timeout, patience }: TransactorOptions): MakeTransactor {
-    const lanes = this.lane('transactions');
+    const { cluster } = this;
     const { clock } = this.settings;
-    let made = 0;
+    // A broker answers the requests of one connection one by one, and waits for followers meanwhile.
+    const lanes = new SharedLanes(TRANSACTION_CONNECTIONS, {
+      open: () => cluster.lane('transactions'),
+      release: (lane) => cluster.release(lane),
+    });
     return (transactionalId, hindered) => {
-      // A broker answers the requests of one connection one by one, and waits for followers meanwhile.
-      const lane = `${lanes}-${made++ % TRANSACTION_CONNECTIONS}`;
-      return new KafkajsTransactor(this.cluster, { transactionalId, timeout, patience, clock, lane }, hindered);
+      const { lane, leave } = lanes.join();
+      const settings = { transactionalId, timeout, patience, clock, lane };
+      const transactor = new KafkajsTransactor(cluster, settings, hindered);
+      return {
+        begin: () => transactor.begin(),
+        commit: (transaction) => transactor.commit(transaction),
+        close: () => {
+          transactor.close();
+          leave();
+        },
+      };
     };
   }
 
   reader(listener: ReaderListener): DriverReader {
-    return new KafkajsReader(this.cluster, this.settings.options, listener, this.lane('fetch'));
+    return new KafkajsReader(this.cluster, this.settings.options, listener, this.cluster.lane('fetch'));
   }
 
   member(options: MemberOptions, listener: MemberListener): DriverMember {
-    return new KafkajsMember(this.cluster, this.settings.options, options, listener, this.lane('group'));
+    return new KafkajsMember(this.cluster, this.settings.options, options, listener, this.cluster.lane('group'));
   }
 
   async close(): Promise<void> {
@@ -197,8 +198,18 @@ export class KafkajsDriver implements KafkaDriver {
     return Promise.resolve();
   }
 
-  private lane(purpose: string): string {
-    return `${purpose}-${++this.lanes}`;
+  /** Asks again while leaders move: for some seconds. */
+  private async ofLeaders<T>(topic: string, ask: () => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await ask();
+      } catch (error) {
+        this.cluster.invalidate(topic);
+        // A topic that was made a moment ago has a leader that does not know of it yet.
+        if (attempt === LOOKS || !(error instanceof DriverError) || !isRetriable(error)) throw error;
+        await new Promise((resolve) => setTimeout(resolve, backoff(attempt, 20, 500)));
+      }
+    }
   }
 
   private async offsetsOf(

@@ -19,7 +19,7 @@ export interface FetchedPartition extends TopicPartition {
 /** A compressed batch that would become larger than this is refused: a few kilobytes can claim to be gigabytes. */
 const LARGEST_INFLATED = 256 * 1024 * 1024;
 
-/** The body of a Fetch request, version 11, without a fetch session. */
+/** The body of a Fetch request, version 10, without a fetch session. */
 export function encodeFetch(
   targets: readonly FetchTarget[],
   options: ResolvedKafkaOptions,
@@ -55,12 +55,11 @@ export function encodeFetch(
       at = body.writeInt32BE(bytesPerPartition, at);
     }
   }
-  at = body.writeInt32BE(0, at);
-  at = body.writeInt16BE(0, at); // no rack
+  at = body.writeInt32BE(0, at); // nothing to forget
   return body.subarray(0, at);
 }
 
-/** Reads the answer of version 11. One decoder serves one connection: it remembers header names. */
+/** Reads the answer of version 10. One decoder serves one connection: it remembers header names. */
 export class FetchAnswerDecoder {
   private readonly records = new RecordDecoder(decompress);
 
@@ -89,7 +88,6 @@ export class FetchAnswerDecoder {
           at += 8;
           aborted.push({ producerId, firstOffset: int64() });
         }
-        at += 4; // preferred replica
         const size = Math.max(0, int32());
         const bytes = answer.subarray(at, (at += size));
         const from = targets.find((target) => target.topic === topic && target.partition === partition)?.offset ?? 0;

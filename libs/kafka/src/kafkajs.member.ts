@@ -111,8 +111,6 @@ export class KafkajsMember implements DriverMember {
       await settledWithin(leaving, LEAVE_TIMEOUT);
     }
     this.joined = false;
-    this.cluster.release(`${this.lane}/commit`);
-    this.cluster.release(`${this.lane}/leave`);
     this.cluster.release(this.lane);
     if (this.running !== undefined) await settledWithin(this.running, LEAVE_TIMEOUT);
   }

@@ -7,8 +7,14 @@ import { RecordEncoder, type BatchIdentity } from './record.encoder.js';
 
 const DUPLICATE = 'DUPLICATE_SEQUENCE_NUMBER';
 const MISSING = 'UNKNOWN_TOPIC_OR_PARTITION';
-/** The leader has it, and does not know whether it will stay. */
-const MAYBE = new Set(['REQUEST_TIMED_OUT', 'NOT_ENOUGH_REPLICAS_AFTER_APPEND', 'NETWORK_EXCEPTION', 'UNKNOWN']);
+/** The leader has it, or had it when it ceased to be the leader, and does not know whether it will stay. */
+const MAYBE = new Set([
+  'REQUEST_TIMED_OUT',
+  'NOT_ENOUGH_REPLICAS_AFTER_APPEND',
+  'NOT_LEADER_FOR_PARTITION',
+  'NETWORK_EXCEPTION',
+  'UNKNOWN',
+]);
 const MAX_SEQUENCE = 2_147_483_648;
 
 /** As requests name it. */

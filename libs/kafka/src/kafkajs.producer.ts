@@ -34,8 +34,14 @@ const LOST_PLACE = new Set([
 ]);
 /** Refused by validation, where a part of the batch may be fine. */
 const DIVISIBLE = new Set(['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE', 'INVALID_RECORD', 'INVALID_TIMESTAMP']);
-/** The leader has it, and does not know whether it will stay. */
-const MAYBE = new Set(['REQUEST_TIMED_OUT', 'NOT_ENOUGH_REPLICAS_AFTER_APPEND', 'NETWORK_EXCEPTION', 'UNKNOWN']);
+/** The leader has it, or had it when it ceased to be the leader, and does not know whether it will stay. */
+const MAYBE = new Set([
+  'REQUEST_TIMED_OUT',
+  'NOT_ENOUGH_REPLICAS_AFTER_APPEND',
+  'NOT_LEADER_FOR_PARTITION',
+  'NETWORK_EXCEPTION',
+  'UNKNOWN',
+]);
 const MOVED = new Set([
   'NOT_LEADER_FOR_PARTITION',
   'LEADER_NOT_AVAILABLE',

@@ -21,7 +21,8 @@ describe('the partitions of a replay', () => {
   let past: PastPartitions;
   let delivered: Delivery[];
   let reading: Set<string>;
-  let ended: boolean;
+  /** How, once it has. */
+  let ended: string | undefined;
   /** What the broker says of the topic now. */
   let latest: number | Error;
   let earliest: number;
@@ -31,7 +32,7 @@ describe('the partitions of a replay', () => {
     context = contextOf('shop', { clock });
     delivered = [];
     reading = new Set();
-    ended = false;
+    ended = undefined;
     latest = 100;
     earliest = 0;
     exists = true;
@@ -58,7 +59,7 @@ describe('the partitions of a replay', () => {
       targets,
       undefined,
     );
-    void past.ended.then(() => (ended = true));
+    void past.ended.then((how) => (ended = how ?? 'complete'));
   });
   const settleAll = async (): Promise<void> => {
     for (const delivery of delivered) void delivery.settle({ kind: 'accept' });
@@ -73,16 +74,16 @@ describe('the partitions of a replay', () => {
     expect(delivered.map(({ position }) => position)).toEqual(['0@0', '0@4', '0@9']);
     expect(reading.size).toBe(0);
     await turn();
-    expect(ended).toBe(false);
+    expect(ended).toBeUndefined();
     await settleAll();
-    expect(ended).toBe(true);
+    expect(ended).toBe('complete');
   });
 
   it('are at their end at once where there is nothing', async () => {
     past.addUntil(SOURCE, 10, 10);
     past.allAdded();
     await turn();
-    expect(ended).toBe(true);
+    expect(ended).toBe('complete');
     expect(reading.size).toBe(0);
   });
 
@@ -91,10 +92,10 @@ describe('the partitions of a replay', () => {
     past.allAdded();
     past.records(SOURCE, fetched([0], 9, 10));
     await settleAll();
-    expect(ended).toBe(false);
+    expect(ended).toBeUndefined();
     past.records(SOURCE, fetched([], 10, 10));
     await turn();
-    expect(ended).toBe(true);
+    expect(ended).toBe('complete');
   });
 
   it('do not wait for what was compacted away, once nothing is left to read', async () => {
@@ -102,14 +103,14 @@ describe('the partitions of a replay', () => {
     past.allAdded();
     past.idle(SOURCE, fetched([], 0, 10), false);
     await turn();
-    expect(ended).toBe(false);
+    expect(ended).toBeUndefined();
     past.idle(SOURCE, fetched([], 0, 10), true);
     await turn();
-    expect(ended).toBe(true);
+    expect(ended).toBe('complete');
     expect(errors()).toEqual([]);
   });
 
-  it('end early where the log is another one, which a new leader that lags is not', async () => {
+  it('end early and say so where the log is another one, which a new leader that lags is not', async () => {
     past.addUntil(SOURCE, 0, 10);
     past.allAdded();
     past.records(SOURCE, fetched([0, 1], 2, 10));
@@ -125,24 +126,24 @@ describe('the partitions of a replay', () => {
     expect(errors()).toEqual([
       expect.stringMatching(/^error EVT_POSITION: Rebuild ends at 2 of orders\/0 and not at 10/),
     ]);
-    expect(ended).toBe(false);
+    expect(ended).toBeUndefined();
     await settleAll();
-    expect(ended).toBe(true);
+    expect(ended).toBe('incomplete');
   });
 
-  it('go on behind what retention took, and end where it took all', async () => {
+  it('go on behind what retention took, end where it took all, and say that something is gone', async () => {
     past.addUntil(SOURCE, 2, 10);
     past.allAdded();
     earliest = 5;
     expect(await past.outOfRange(SOURCE, 2)).toBe(5);
     expect(context.lines).toContainEqual(expect.stringContaining('leaves out 2 to 4 of orders/0'));
     await turn();
-    expect(ended).toBe(false);
+    expect(ended).toBeUndefined();
     earliest = 30;
     await past.outOfRange(SOURCE, 5);
     expect(context.lines).toContainEqual(expect.stringContaining('leaves out 5 to 9 of orders/0'));
     await turn();
-    expect(ended).toBe(true);
+    expect(ended).toBe('incomplete');
   });
 
   it('wait for a topic that cannot be seen for a moment, and end where it stays away, whatever failed first', async () => {
@@ -155,20 +156,30 @@ describe('the partitions of a replay', () => {
     await clock.advance(10_000);
     past.idle(SOURCE, fetched([], 0, 10), false);
     await clock.advance(1_000);
-    expect(ended).toBe(false);
+    expect(ended).toBeUndefined();
     past.failed(SOURCE, new DriverError('NOT_LEADER_FOR_PARTITION', 'it moved'));
     await clock.advance(5_000);
     exists = false;
     await clock.advance(10_000);
-    expect(ended).toBe(true);
+    expect(ended).toBe('incomplete');
     expect(errors()).toEqual([expect.stringContaining('the topic was deleted')]);
   });
 
-  it('end when they are closed', async () => {
+  it('end when they are closed, and say that it was before all was settled', async () => {
     past.addUntil(SOURCE, 0, 10);
     past.allAdded();
     past.close();
     await turn();
-    expect(ended).toBe(true);
+    expect(ended).toBe('incomplete');
+  });
+
+  it('are complete where all was settled before they are closed', async () => {
+    past.addUntil(SOURCE, 0, 10);
+    past.allAdded();
+    past.records(SOURCE, fetched([9], 10, 10));
+    await settleAll();
+    past.close();
+    await turn();
+    expect(ended).toBe('complete');
   });
 });

@@ -19,10 +19,12 @@ export class PastPartitions extends TrackedPartitions {
   private readonly failing = new Set<string>();
   /** Waiting in the retry topic. */
   private deferred = 0;
-  private complete = false;
-  private tellEnd: () => void = () => undefined;
-  /** Resolves when each record before the ends is settled, or when it is closed. */
-  readonly ended = new Promise<void>((resolve) => (this.tellEnd = resolve));
+  private areAllAdded = false;
+  /** Records before the ends are gone that were to be delivered. */
+  private isLacking = false;
+  private tellEnd: (end?: 'incomplete') => void = () => undefined;
+  /** Resolves when each record before the ends is settled, or when it is closed: to `incomplete` where not all of them were. */
+  readonly ended = new Promise<'incomplete' | void>((resolve) => (this.tellEnd = resolve));
 
   /** @param end what is stored at this offset or behind it is left out */
   addUntil(source: TopicPartition, offset: number, end: number): void {
@@ -33,7 +35,7 @@ export class PastPartitions extends TrackedPartitions {
 
   /** All partitions are added. */
   allAdded(): void {
-    this.complete = true;
+    this.areAllAdded = true;
     this.conclude();
   }
 
@@ -47,7 +49,7 @@ export class PastPartitions extends TrackedPartitions {
   override close(): void {
     this.ends.clear();
     super.close();
-    this.tellEnd();
+    this.tellEnd('incomplete');
   }
 
   override changed(tracker: PartitionTracker, accepted: number): void {
@@ -93,6 +95,7 @@ export class PastPartitions extends TrackedPartitions {
     if (next < offset) {
       this.endEarly(source, 'the topic was made anew');
     } else {
+      this.isLacking = true;
       const gone = `${offset} to ${Math.min(next, end) - 1} of ${sourceName(source)}`;
       this.parts.context.logger.warn(`EVT_POSITION: ${this.subscription.name} leaves out ${gone}, which is not kept.`);
       if (next >= end) this.records(source, { records: [], nextOffset: end, endOffset: end });
@@ -110,7 +113,8 @@ export class PastPartitions extends TrackedPartitions {
   }
 
   private conclude(): void {
-    if (this.complete && this.ends.size === 0 && this.deferred === 0) this.tellEnd();
+    if (!this.areAllAdded || this.ends.size > 0 || this.deferred > 0) return;
+    this.tellEnd(this.isLacking ? 'incomplete' : undefined);
   }
 
   /** A log that ends before its noted end is another one. A new leader may not know the end at once; it is asked in a way that waits. */
@@ -154,6 +158,7 @@ export class PastPartitions extends TrackedPartitions {
     this.parts.context.logger.error(
       `EVT_POSITION: ${this.subscription.name} ends at ${tracker.readTo} of ${name} and not at ${end}: ${why}.`,
     );
+    this.isLacking = true;
     this.reader.remove(source);
     this.ends.set(name, tracker.readTo);
     this.changed(tracker, 0);

@@ -38,7 +38,7 @@ export class ProcessSubscription implements SubscriptionHandle {
     this.partitions = this.past ?? new TrackedPartitions(parts, subscription, subscriber, targets, undefined);
   }
 
-  get ended(): Promise<void> | undefined {
+  get ended(): SubscriptionHandle['ended'] {
     return this.past?.ended;
   }
 

@@ -170,14 +170,16 @@ export class TrackedPartitions implements TrackerHost, ReaderListener {
 
   /** Retention overtook us, or the topic is a new one of the same name: go on with the oldest there is, and say so. */
   async outOfRange(source: TopicPartition, offset: number): Promise<number> {
+    const tracker = this.trackers.get(sourceName(source));
     const earliest = await this.parts.driver.offsets(source.topic, [source.partition], 'earliest');
     const next = earliest.get(source.partition) ?? 0;
+    // Lost meanwhile, and perhaps ours again, from elsewhere: the question was not for that.
+    if (tracker === undefined || tracker.isClosed) return next;
     this.parts.context.logger.warn(
       `EVT_POSITION: ${this.subscription.name} stood at ${offset} of ${sourceName(source)}, which does not exist; ` +
         `it goes on at ${next}, the oldest there is.`,
     );
-    const tracker = this.trackers.get(sourceName(source));
-    if (next < offset && tracker !== undefined) {
+    if (next < offset) {
       // Offsets begin anew: what is still in hand belongs to a log that is gone.
       tracker.close();
       this.trackers.set(tracker.name, new PartitionTracker(source, this, { offset: next, notes: NO_NOTES }));

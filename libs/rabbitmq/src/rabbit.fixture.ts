@@ -10,7 +10,7 @@ import type {
   SubscriptionHandle,
 } from 'nestjs-eventing';
 import type { RabbitMqAccess } from '../../../test/brokers/brokers.js';
-import { BrokerProxy } from '../../../test/conformance/rabbitmq.proxy.js';
+import { TcpProxy } from '../../../test/brokers/tcp-proxy.js';
 import type { RabbitOptions } from './rabbit.options.js';
 import { rabbitmq } from './rabbit.provider.js';
 import {
@@ -61,7 +61,7 @@ export class TestProcess {
 
   constructor(
     service: string,
-    readonly proxy: BrokerProxy,
+    readonly proxy: TcpProxy,
     { username, password, vhost }: RabbitMqAccess,
     options: RabbitOptions,
     changes: Partial<ProviderContext>,
@@ -139,7 +139,7 @@ export class TestService {
 
   /** Not started yet. */
   async process(options: RabbitOptions = {}, context: Partial<ProviderContext> = {}): Promise<TestProcess> {
-    const one = new TestProcess(this.name, await BrokerProxy.open(this.access), this.access, options, context);
+    const one = new TestProcess(this.name, await TcpProxy.open(this.access), this.access, options, context);
     this.processes.push(one);
     return one;
   }

@@ -5,6 +5,7 @@ import type { Envelope } from '../envelope/envelope.js';
 import { EnvelopePipeline, type Next } from '../declare/envelope-pipeline.decorator.js';
 import { refusal, Gate } from '../kernel.fixture.js';
 import { memory } from '../memory/memory.provider.js';
+import type { SubscriptionHandle } from '../provider/event-provider.js';
 import { EventingHealth } from '../runtime/eventing.health.js';
 import { EventListeners } from '../runtime/event-listeners.js';
 import { EventReplays } from '../runtime/event-replays.js';
@@ -97,6 +98,21 @@ describe('a replay', () => {
     expect(app.broker.queues().map(({ name }) => name)).toEqual(before);
     await send(2);
     expect(live).toEqual([1, 2]);
+  });
+
+  it.each([
+    [undefined, true],
+    ['incomplete', false],
+  ] as const)('that its provider ends with %s tells so: complete is %s', async (end, complete) => {
+    class Ending extends ScriptedProvider {
+      override async subscribe(...given: Parameters<ScriptedProvider['subscribe']>): Promise<SubscriptionHandle> {
+        return { ...(await super.subscribe(...given)), ended: Promise.resolve(end) };
+      }
+    }
+    const able = { replay: true, boundedReplay: true, order: 'cluster', groups: true, perProcess: true } as const;
+    const { replays } = await shop({}, { provider: new Ending(able).factory });
+    const replay = await replays.start({ listener: 'Orders', from: 'earliest' });
+    expect(await replay.ended).toMatchObject({ complete });
   });
 
   it('begins at a time, or at positions', async () => {

@@ -214,9 +214,10 @@ export interface SubscriptionHandle {
   lag(): Promise<number>;
   /**
    * Of a subscription with an end (`until`): resolves when each message up to it is settled, at once where there is none, or when it
-   * is stopped. Never rejects.
+   * is stopped. To `'incomplete'` where messages before the end were not settled that it was to deliver: it was stopped, or they were gone
+   * before it came to them, with their channel or by its retention. Never rejects.
    */
-  readonly ended?: Promise<void>;
+  readonly ended?: Promise<'incomplete' | void>;
   /** Writes down what was settled, hands the rest back and leaves. The kernel has drained before. Never rejects. */
   stop(): Promise<void>;
 }

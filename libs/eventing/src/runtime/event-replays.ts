@@ -22,7 +22,7 @@ export interface ReplayReport {
   readonly deadLettered: number;
   /** Given up under `retry.exhausted: 'discard'`. */
   readonly discarded: number;
-  /** True where everything up to the end was settled: it was not stopped before, by anyone. */
+  /** True where everything up to the end was settled: it was not stopped before, by anyone, and the provider found nothing gone. */
   readonly complete: boolean;
   /** Where it stopped, under `retry.exhausted: 'stop'`. */
   readonly stopped?: StoppedAt;

@@ -94,8 +94,8 @@ class StartedReplay implements Replay {
     // By its provider when all is settled, by whoever stops it, or by the listener itself.
     const over = new Promise<void>((resolve) => {
       this.#end = resolve;
-      void handle.ended?.then(() => {
-        this.#complete = running.stopped === undefined && !running.left;
+      void handle.ended?.then((end) => {
+        this.#complete = end !== 'incomplete' && running.stopped === undefined && !running.left;
         resolve();
       });
       running.onStop(resolve);

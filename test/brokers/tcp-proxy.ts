@@ -2,7 +2,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import type { AddressInfo } from 'node:net';
 
 /** The way of one process to the broker: cut, its connections break and no new one is made, as if it had died. */
-export class BrokerProxy {
+export class TcpProxy {
   readonly #sockets = new Set<Socket>();
   /** Connections that were asked for. */
   attempts = 0;
@@ -10,9 +10,9 @@ export class BrokerProxy {
 
   private constructor(private readonly server: Server) {}
 
-  static async open(target: { readonly host: string; readonly port: number }): Promise<BrokerProxy> {
+  static async open(target: { readonly host: string; readonly port: number }): Promise<TcpProxy> {
     const server = createServer();
-    const proxy = new BrokerProxy(server);
+    const proxy = new TcpProxy(server);
     server.on('connection', (near) => proxy.#pair(near, connect({ ...target, noDelay: true })));
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
