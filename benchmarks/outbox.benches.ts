@@ -14,6 +14,7 @@ const TRANSACTIONS: readonly Transaction[] = [
   { said: 'one at a time', open: '1', events: 1_000 },
   { said: 'one at a time, statements prepared', open: '1', events: 1_000, prepared: 'yes' },
   { said: '8 at a time', open: '8', events: 4_000 },
+  { said: '8 at a time, statements prepared', open: '8', events: 4_000, prepared: 'yes' },
   { said: "8 at a time, wake: 'poll', statements prepared", open: '8', events: 4_000, prepared: 'yes', wake: 'poll' },
 ];
 

@@ -9,6 +9,7 @@ import {
 } from '@nestjs/common';
 import { EventingRuntime } from 'nestjs-eventing';
 import { prepareSchema } from '../migrations/prepare.schema.js';
+import { CommitNotifier } from './commit.notifier.js';
 import { Outbox } from './outbox.js';
 import { OutboxRelays } from './outbox.relays.js';
 
@@ -48,8 +49,15 @@ export class PostgresOutboxModule implements OnModuleInit {
       await database.close();
       throw error;
     }
-    outbox.move({ service, context, database });
-    publisher.attach(new OutboxRelays({ outbox, database, publisher, service, instance, clock, logger }));
+    const { statements, options } = outbox;
+    const { wake, pollInterval } = options;
+    const notifier =
+      wake === 'notify'
+        ? new CommitNotifier({ database, statements, service, pollInterval, clock, logger })
+        : undefined;
+    notifier?.start();
+    outbox.move({ service, context, database, onStored: notifier && ((xid) => notifier.watch(xid)) });
+    publisher.attach(new OutboxRelays({ outbox, database, publisher, notifier, service, instance, clock, logger }));
   }
 }
 

@@ -14,8 +14,9 @@ export interface OutboxOptions {
    */
   readonly relay?: boolean;
   /**
-   * How a relay learns of new messages: `notify` tells it with the commit; `poll` leaves it to the next look. PostgreSQL lets one
-   * transaction that notifies commit at a time: with thousands of them in a second, poll. @default 'notify'
+   * How a relay learns of new messages: by `notify` the process that stored them tells it, some milliseconds after the commit and
+   * outside of the transaction, by one short statement for all that commit together; `poll` leaves it to the next look. Of a transaction
+   * that commits later than `pollInterval` after its last send nobody is told. @default 'notify'
    */
   readonly wake?: 'notify' | 'poll';
   /** How often a relay looks all the same. @default 1_000 */

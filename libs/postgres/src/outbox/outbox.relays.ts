@@ -1,5 +1,6 @@
 import type { BackgroundPublisher, Clock, EventPublisher, ProviderLogger } from 'nestjs-eventing';
 import type { Database } from '../sql/database.js';
+import type { CommitNotifier } from './commit.notifier.js';
 import type { Outbox } from './outbox.js';
 import { OutboxRelay } from './outbox.relay.js';
 import { PURGED, Retention } from './retention.js';
@@ -8,6 +9,8 @@ export interface RelaysOptions {
   readonly outbox: Outbox;
   readonly database: Database;
   readonly publisher: EventPublisher;
+  /** Runs already, and stops with the relays. */
+  readonly notifier?: CommitNotifier | undefined;
   readonly service: string;
   readonly instance: string;
   readonly clock: Clock;
@@ -46,7 +49,8 @@ export class OutboxRelays implements BackgroundPublisher {
 
   async stop(): Promise<void> {
     this.#stopped = true;
-    await Promise.all([...this.#relays.map((relay) => relay.stop()), this.#retention?.stop()]);
+    const { notifier } = this.options;
+    await Promise.all([...this.#relays.map((relay) => relay.stop()), this.#retention?.stop(), notifier?.stop()]);
     await this.#deafen?.().catch(() => undefined);
     await this.options.database.close();
   }

@@ -17,24 +17,35 @@ export class OutboxStatements {
   }
 
   /**
-   * One message, in the user's transaction. `$1` service, `$2` provider, then the message's fields; `$11` the channel to notify, where it
-   * does. Short, for it is what each transaction with an event pays.
+   * One message, in the user's transaction. `$1` service, `$2` provider, then the message's fields. Short, for it is what each transaction
+   * with an event pays. @param identified whether it gives the id of the transaction
    */
-  storeOne(notify: boolean): string {
+  storeOne(identified: boolean): string {
     return `INSERT INTO ${this.#schema}.outbox (service, provider, id, channel, key, headers, body, time, durable, recipient)
       VALUES ($1, $2, $3, $4, $5, $6, $7, $8::text::bigint, $9, $10)
-      ${notify ? returningNotified('$11') : ''}`;
+      ${identified ? RETURNING : ''}`;
   }
 
-  /** Several messages. `$1` service, `$2` a JSON array of messages with their provider, in order; `$3` the channel to notify. */
-  storeMany(notify: boolean): string {
+  /** Several messages. `$1` service, `$2` a JSON array of messages with their provider, in order. */
+  storeMany(identified: boolean): string {
     return `INSERT INTO ${this.#schema}.outbox (service, provider, id, channel, key, headers, body, time, durable, recipient)
       SELECT $1::text, provider, id, channel, key, headers, decode(body, 'base64'), time, durable, recipient
       FROM ROWS FROM (json_to_recordset($2::text::json) AS (provider text, id text, channel text, key text, headers text, body text,
         time bigint, durable boolean, recipient text)) WITH ORDINALITY
         AS m (provider, id, channel, key, headers, body, time, durable, recipient, number)
       ORDER BY number
-      ${notify ? returningNotified('$3') : ''}`;
+      ${identified ? RETURNING : ''}`;
+  }
+
+  /**
+   * Notifies if any of these transactions has committed, and gives those that have not ended, with commas between. `$1` service,
+   * `$2` the channel to notify, `$3` ids of transactions, as the text of an array, `$4` whether to notify in any case. Not by the rows:
+   * a relay may have published and deleted them.
+   */
+  get notifyCommitted(): string {
+    return `SELECT coalesce(string_agg(xid, ',') FILTER (WHERE status = 'in progress'), '') AS open,
+        CASE WHEN bool_or(status = 'committed') OR $4::boolean THEN pg_notify($2::text, $1::text) IS NULL END AS notified
+      FROM (SELECT xid, pg_xact_status(xid::xid8) AS status FROM unnest($3::text::text[]) AS xid) asked`;
   }
 
   /** Becomes the relay, where nobody is. `$1` service, `$2` provider, `$3` holder, `$4` milliseconds. */
@@ -188,8 +199,8 @@ export class OutboxStatements {
   }
 }
 
-/** Identical notifications of one transaction are one. */
-const returningNotified = (channel: string): string => `RETURNING pg_notify(${channel}, service) IS NULL AS notified`;
+/** Of the transaction, whatever savepoints it is in. */
+const RETURNING = 'RETURNING xid::text AS xid';
 
 /** Four values from `first` on, each null where it does not matter. */
 const filter = (first: number): string => {

@@ -18,7 +18,8 @@ interface Waiting {
 export interface OutboxTransactionOptions {
   readonly service: string;
   readonly statements: OutboxStatements;
-  readonly notify: boolean;
+  /** Called with the id of the transaction when all that it sends is stored. Without, nobody is told, and the id is not asked for. */
+  readonly onStored?: ((xid: string) => void) | undefined;
   readonly maxStaged: number;
 }
 
@@ -31,6 +32,7 @@ export class OutboxTransaction implements UnitOfWork {
   #storing: Promise<void> | undefined;
   #ended = false;
   #failure: EventingError | undefined;
+  #xid: string | undefined;
 
   constructor(
     private readonly adapter: TransactionAdapter,
@@ -56,6 +58,7 @@ export class OutboxTransaction implements UnitOfWork {
     this.#ended = true;
     await this.#storing;
     if (this.#failure !== undefined) throw this.#failure;
+    if (this.#xid !== undefined) this.options.onStored?.(this.#xid);
   }
 
   /** The transaction is to be rolled back: what waits is not stored. Resolves when no statement runs. */
@@ -90,19 +93,25 @@ export class OutboxTransaction implements UnitOfWork {
   }
 
   async #storeOne({ provider, message }: Waiting): Promise<void> {
-    const { service, statements, notify } = this.options;
+    const { service, statements } = this.options;
     const { id, channel, key = null, headers, body, time, durable, to = null } = message;
     const values = [service, provider, id, channel, key, encodeHeaders(headers), body, String(time), durable, to];
-    if (notify) values.push(statements.channel);
-    await this.adapter(statements.storeOne(notify), values);
+    await this.#run(statements.storeOne(this.#identified), values);
   }
 
   async #storeMany(batch: readonly Waiting[]): Promise<void> {
-    const { service, statements, notify } = this.options;
+    const { service, statements } = this.options;
     const messages = batch.map(({ provider, message }) => ({ provider, ...messageToJson(message) }));
-    const values = [service, JSON.stringify(messages)];
-    if (notify) values.push(statements.channel);
-    await this.adapter(statements.storeMany(notify), values);
+    await this.#run(statements.storeMany(this.#identified), [service, JSON.stringify(messages)]);
+  }
+
+  get #identified(): boolean {
+    return this.options.onStored !== undefined;
+  }
+
+  async #run(text: string, values: readonly unknown[]): Promise<void> {
+    const [row] = await this.adapter(text, values);
+    if (typeof row?.['xid'] === 'string') this.#xid = row['xid'];
   }
 
   #take(): readonly Waiting[] {

@@ -18,6 +18,8 @@ export interface OutboxHome {
   readonly service: string;
   readonly context: EventingContext;
   readonly database: Database;
+  /** Called with the id of each transaction that has stored all that it sends, and commits next. */
+  readonly onStored?: ((xid: string) => void) | undefined;
 }
 
 /** How much waits, for one provider. */
@@ -71,14 +73,9 @@ export class Outbox {
 
   /** A unit of work for whoever opens scopes of its own, as an inbox does. Ended by `end()` before the commit, else by `abandon()`. */
   begin(adapter: TransactionAdapter): OutboxTransaction {
-    const { wake, maxStaged } = this.options;
-    const { service } = this.#living;
-    return new OutboxTransaction(adapter, {
-      service,
-      statements: this.statements,
-      notify: wake === 'notify',
-      maxStaged,
-    });
+    const { service, onStored } = this.#living;
+    const { maxStaged } = this.options;
+    return new OutboxTransaction(adapter, { service, statements: this.statements, onStored, maxStaged });
   }
 
   /** Messages that were given up, oldest first. */

@@ -13,13 +13,13 @@ export class Pause {
     this.#end?.();
   }
 
-  /** @param ms milliseconds at most */
+  /** @param ms milliseconds at most; Infinity: without a timer, until it is ended */
   async sleep(ms: number): Promise<void> {
     if (!this.#rung)
       await new Promise<void>((resolve) => {
-        const timer = this.clock.setTimeout(resolve, ms);
+        const timer = ms === Infinity ? undefined : this.clock.setTimeout(resolve, ms);
         this.#end = () => {
-          timer.cancel();
+          timer?.cancel();
           resolve();
         };
       });
