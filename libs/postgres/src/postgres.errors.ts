@@ -23,6 +23,17 @@ export function mayPass(error: unknown): boolean {
   return isLostConnection(error) || PASSING.test(facts(error).code);
 }
 
+/** By which a failure is known for another one when it is told: all losses of the connection are one. */
+export function reasonOf(error: unknown): string {
+  const { code, message } = facts(error);
+  return isLostConnection(error) ? 'lost' : `${code} ${message}`;
+}
+
+/** A lock was not had in the time that was set for it, also where that is told as the cause of what failed. */
+export function isLockTimeout(error: unknown): boolean {
+  return facts(error).code === '55P03' || (error instanceof Error && facts(error.cause).code === '55P03');
+}
+
 /** Our tables are not there, or not as they should be: somebody dropped or restored them meanwhile. */
 export function isMissingTable(error: unknown): boolean {
   return ['42P01', '3F000'].includes(facts(error).code);

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { Client } from 'pg';
 import type { Delivery, EventProvider, OutgoingMessage, ProviderContext, Subscription, SubscriptionHandle } from 'nestjs-eventing'; // prettier-ignore
 import type { PostgresAccess } from '../../../test/brokers/brokers.js';
-import { BrokerProxy } from '../../../test/conformance/rabbitmq.proxy.js';
+import { TcpProxy } from '../../../test/brokers/tcp-proxy.js';
 import {
   contextOf,
   message,
@@ -48,7 +48,7 @@ export class TestProcess {
 
   constructor(
     service: string,
-    readonly proxy: BrokerProxy,
+    readonly proxy: TcpProxy,
     { user, password, database }: PostgresAccess,
     options: PostgresOptions,
     changes: Partial<ProviderContext>,
@@ -103,7 +103,7 @@ export class TestService {
 
   /** Not started yet. */
   async process(options: PostgresOptions = {}, context: Partial<ProviderContext> = {}): Promise<TestProcess> {
-    const one = new TestProcess(this.name, await BrokerProxy.open(this.access), this.access, options, context);
+    const one = new TestProcess(this.name, await TcpProxy.open(this.access), this.access, options, context);
     this.processes.push(one);
     return one;
   }

@@ -1,6 +1,10 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type PostgresBroker, startOwnPostgres } from '../../../test/brokers/brokers.js';
+import { LogBounds } from './log/log.bounds.js';
 import { acceptAll, keepAll, numbers, TestService, until } from './postgres.fixture.js';
+import { serverDatabase } from './sql/server.recipe.js';
+import { LeaseTable } from './subscription/lease.table.js';
+import { SubscriptionTable } from './subscription/subscription.table.js';
 
 // On a server of their own: a transaction that is open for seconds, as here, holds back the readers of all others.
 describe('leases on PostgreSQL', { timeout: 90_000 }, () => {
@@ -118,6 +122,76 @@ describe('leases on PostgreSQL', { timeout: 90_000 }, () => {
     async function waiting(): Promise<number> {
       return (await service.query('SELECT 1 FROM eventing.deferred WHERE target = $1', [target])).length;
     }
+  });
+
+  it('that ran out in an outage cost a group that is not durable nothing: who comes first forgets nobody', async () => {
+    const plan = { durable: false, from: 'first-subscription' } as const;
+    const group = `${service.name}.Live`;
+    const one = await service.started({ partitions: 1 });
+    const old = await one.subscribe('Live', service.channel, acceptAll, plan);
+    await one.publish(service.channel, ['before']);
+    await until('it arrives', () => old.texts.length === 1);
+    one.proxy.freeze();
+    for (const table of ['members', 'positions'])
+      await service.query(`UPDATE eventing.${table} SET expires_at = now() - interval '1 hour' WHERE subscription = $1`, [group]); // prettier-ignore
+    const heir = await service.started({ partitions: 1 });
+    await heir.publish(service.channel, ['while all were away']);
+    const got = await heir.subscribe('Live', service.channel, acceptAll, plan);
+    await until('it is had', () => got.texts.includes('while all were away'));
+    one.proxy.thaw();
+    await until('it is back', async () => (await members('missed_at IS NULL')) === 2);
+    // Of one that does not come back.
+    await one.stop();
+    await service.query(
+      `INSERT INTO eventing.members (subscription, member, channels, per_process, expires_at, missed_at)
+       VALUES ($1, 'dead', '{}', false, now() - interval '1 hour', now() - interval '1 hour')`,
+      [group],
+    );
+    await heir.stop();
+    expect(await members('true')).toBe(0);
+    expect(await service.query('SELECT 1 FROM eventing.subscriptions WHERE name = $1', [group])).toEqual([]);
+
+    async function members(which: string): Promise<number> {
+      return (await service.query(`SELECT 1 FROM eventing.members WHERE subscription = $1 AND ${which}`, [group])).length; // prettier-ignore
+    }
+  });
+
+  it.each(['release', 'leave'] as const)('are locked in their order by who gives them up: %s', async (how) => {
+    const one = await service.started();
+    const subscription = `${service.name}.Ordered`;
+    await service.query('INSERT INTO eventing.subscriptions (name, durable) VALUES ($1, true)', [subscription]);
+    // Where they lie is not their order.
+    for (const partition of [3, 2, 1, 0])
+      await service.query(
+        `INSERT INTO eventing.positions (subscription, channel, partition, xid, position, owner) VALUES ($1, 'orders', $2, '0', 0, 'me')`,
+        [subscription, partition],
+      );
+    const member = { subscription, member: 'me', channels: ['orders'], perProcess: false };
+    const { connectionString } = service.access;
+    const database = await serverDatabase({ connectionString, applicationName: service.name })();
+    const first = await service.client();
+    await first.query('BEGIN');
+    await first.query('SELECT 1 FROM eventing.positions WHERE subscription = $1 AND partition = 0 FOR UPDATE', [subscription]); // prettier-ignore
+    const leases = new LeaseTable(() => database, 'eventing', 'nobody', 10_000);
+    const table = new SubscriptionTable(() => database, 'eventing', new LogBounds('eventing'), 'nobody', 10_000);
+    const given = [3, 2, 1, 0].map((partition) => ({ channel: 'orders', partition }));
+    const giving = how === 'release' ? leases.release(member, given) : table.leave(member, true);
+    const observer = await service.client();
+    await until('it waits', async () => {
+      const { rows } = await observer.query(
+        `SELECT 1 FROM pg_stat_activity WHERE application_name = $1 AND wait_event_type = 'Lock'`,
+        [service.name],
+      );
+      return rows.length > 0;
+    });
+    // Whoever has the first may have the others too: the other one has none of them.
+    await first.query('SELECT 1 FROM eventing.positions WHERE subscription = $1 FOR UPDATE NOWAIT', [subscription]);
+    await first.query('COMMIT');
+    await giving;
+    const owned = await observer.query('SELECT 1 FROM eventing.positions WHERE subscription = $1 AND owner IS NOT NULL', [subscription]); // prettier-ignore
+    expect(owned.rows).toEqual([]);
+    await database.close();
+    expect(one.context.lines.filter((line) => line.startsWith('error'))).toEqual([]);
   });
 
   it('keep what is sent to each process for those that were not heard of for long', async () => {

@@ -8,6 +8,7 @@ import { Housekeeping } from './log/housekeeping.js';
 import { LogBounds } from './log/log.bounds.js';
 import { notifiedName, WakeUps } from './log/wake.ups.js';
 import { checkSchema, migrateSchema } from './migrations/migrate.js';
+import { migrations } from './migrations/migrations.js';
 import { connectionError, foreignCluster, hopeless, isLostConnection } from './postgres.errors.js';
 import type { ResolvedLogOptions } from './postgres.options.js';
 import { EventWriter } from './publish/event.writer.js';
@@ -121,7 +122,7 @@ export class PostgresProvider implements EventProvider {
       bounds,
       wakeUps: this.wakeUps,
       leases: new LeaseTable(database, schema, notified, leaseTime),
-      table: new SubscriptionTable(database, schema, bounds, notified),
+      table: new SubscriptionTable(database, schema, bounds, notified, options.leaseTime),
       transactions: new TransactionWriter({
         schema,
         service,
@@ -208,7 +209,11 @@ export class PostgresProvider implements EventProvider {
   }
 
   private async migrate(database: Database): Promise<void> {
-    const steps = await migrateSchema(database, this.options.schema);
+    const steps = await migrateSchema(database, this.options.schema, migrations, {
+      warn: (text) => this.context.logger.warn(text),
+      alarm: this.alarm,
+      ended: () => this.stopping !== undefined,
+    });
     if (steps.length > 0) this.context.logger.log(`Schema ${this.options.schema}: ran ${steps.join(', ')}`);
   }
 
@@ -228,7 +233,7 @@ export class PostgresProvider implements EventProvider {
     if (this.connected === true) await unlistened;
     await this.opened?.close();
     // A start that is under way may be opening it at this moment.
-    await this.starting?.catch(() => undefined);
+    if (this.starting !== undefined) await settledWithin(this.starting, STOP_TIMEOUT);
     await this.opened?.close();
     await unlistened;
   }

@@ -4,6 +4,8 @@ import type { PostgresAccess } from '../../../test/brokers/brokers.js';
 import { letterOf } from '../../eventing/src/scripted.provider.fixture.js';
 import { acceptAll, numbers, TestService, until as untilWithin } from './postgres.fixture.js';
 import { FLAWLESS, Relays } from './postgres.relay.fixture.js';
+import { serverDatabase } from './sql/server.recipe.js';
+import { TransactionWriter } from './subscription/transaction.writer.js';
 
 const access = inject('postgres');
 /** Leases are lost and taken again on a busy machine: nothing here is about how long that takes. */
@@ -91,6 +93,106 @@ describe.skipIf(access === undefined)('transactions on PostgreSQL', { timeout: 3
 
     function told(): number {
       return process.context.lines.filter((line) => line.startsWith('error') && line.includes('stands still')).length;
+    }
+  });
+
+  it('let the other sources go on, and store nothing twice, where one in doubt is refused when it is sent again', async () => {
+    const name = service.name.replaceAll('-', '_');
+    // What is taken changes without a lock on the table, for which statements under way would be waited for.
+    const takes = (what: boolean) =>
+      service.query(
+        `CREATE OR REPLACE FUNCTION takes_${name}() RETURNS boolean LANGUAGE sql VOLATILE AS 'SELECT ${what}'`,
+      );
+    await takes(true);
+    await service.query(
+      `ALTER TABLE eventing.events ADD CONSTRAINT refuse_${name}
+       CHECK (channel <> '${relays.to}' OR key <> 'k3' OR takes_${name}()) NOT VALID`,
+    );
+    let kept: Delivery[] | undefined;
+    const settle = (delivery: Delivery): void => void (kept?.push(delivery) ?? relays.accept(delivery));
+    const { process } = await relays.process(settle, { leaseTime: 30_000, applicationName: service.name });
+    try {
+      await relays.send(70);
+      await until('it is at work', () => relays.arrived >= 70);
+      kept = [];
+      await relays.send(70);
+      // Before a transaction is open, which would hold readers back.
+      await until('they are at work', () => kept?.length === 70);
+      const client = await service.client();
+      await client.query('BEGIN');
+      await client.query('SELECT 1 FROM eventing.positions WHERE subscription = $1 FOR UPDATE', [
+        `${service.name}.Relay`,
+      ]);
+      const settled = kept;
+      kept = undefined;
+      settled.forEach((delivery) => relays.accept(delivery));
+      const blocked = async (): Promise<number[]> => {
+        const rows = await service.query<{ pid: number }>(
+          `SELECT pid FROM pg_stat_activity
+           WHERE application_name = $1 AND wait_event_type = 'Lock' AND query LIKE '%given AS MATERIALIZED%'`,
+          [service.name],
+        );
+        return rows.map(({ pid }) => pid);
+      };
+      await until('a transaction waits', async () => (await blocked()).length > 0);
+      const pids = await blocked();
+      process.proxy.reset();
+      await service.query('SELECT pg_terminate_backend(pid) FROM unnest($1::integer[]) AS pid', [pids]);
+      await takes(false);
+      await client.query('COMMIT');
+      await relays.send(70);
+      await until('all others arrive', () => relays.arrived >= 70 + 40 + 40);
+      await until('it is told', () => process.context.lines.some((line) => line.includes('stands still')));
+    } finally {
+      await takes(true);
+      await service.query(`ALTER TABLE eventing.events DROP CONSTRAINT refuse_${name}`);
+      await service.query(`DROP FUNCTION takes_${name}`);
+    }
+    expect(await relays.flaws()).toEqual(FLAWLESS);
+  });
+
+  it('in doubt are burnt or found stored, once and for all, whatever arrives late', async () => {
+    await service.started();
+    const database = await serverDatabase({ connectionString: (access as PostgresAccess).connectionString })();
+    const member = { subscription: `${service.name}.Own`, member: 'me', channels: [], perProcess: false };
+    await service.query('INSERT INTO eventing.subscriptions (name, durable) VALUES ($1, true)', [member.subscription]);
+    await service.query(
+      `INSERT INTO eventing.positions (subscription, channel, partition, xid, position, owner, generation)
+       VALUES ($1, 'orders', 0, '0', 0, 'me', 7), ($1, 'orders', 1, '0', 0, 'other', 8)`,
+      [member.subscription],
+    );
+    const writer = new TransactionWriter({
+      ...{ schema: 'eventing', service: service.name, notified: 'nobody', waitUntil: (at) => at },
+    });
+    const publisher = `${service.name}:me`;
+    const sources = [0, 1].map((partition) => ({
+      ...{ source: { channel: 'orders', partition }, generation: 7, outputs: [], removals: [] },
+      ...{ settled: { letters: [], deferrals: [] }, state: { xid: 0, position: 5, done: [], attempt: 1 } },
+    }));
+    const write = (number: number) => writer.write(database, { publisher, number }, member, sources);
+    const burn = (number: number) => writer.burn(database, { publisher, number }, member, sources);
+    const position = async (): Promise<unknown> =>
+      (await service.query(`SELECT position FROM eventing.positions WHERE subscription = $1 AND partition = 0`, [member.subscription]))[0]?.['position']; // prettier-ignore
+    try {
+      // Also where nothing of that publisher was ever stored.
+      expect(await burn(1)).toBeUndefined();
+      expect(await burn(1)).toBeUndefined();
+      await write(1);
+      expect(await position()).toBe('0');
+      expect(await write(3)).toEqual([sources[1]]);
+      expect(await position()).toBe('5');
+      expect(await burn(3)).toEqual([sources[1]]);
+      expect(await burn(4)).toBeUndefined();
+      // One of before that arrives only now takes nothing back.
+      await burn(1);
+      sources.forEach(({ state }) => Object.assign(state, { position: 9 }));
+      await write(4);
+      await write(5);
+      expect(await position()).toBe('5');
+      await write(6);
+      expect(await position()).toBe('9');
+    } finally {
+      await database.close();
     }
   });
 

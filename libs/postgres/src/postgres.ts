@@ -58,7 +58,8 @@ export function embedded(options: EmbeddedOptions): PostgresFactory {
  * before, with a user who may.
  *
  * @returns the names of the steps that were run; empty where there was nothing to do
- * @throws EventingError EVT_INVALID_OPTIONS, EVT_AUTHENTICATION, EVT_CONNECTION, EVT_SCHEMA_NEWER, EVT_READ_ONLY, EVT_FOLDER_LOCKED
+ * @throws EventingError EVT_INVALID_OPTIONS, EVT_AUTHENTICATION, EVT_CONNECTION, EVT_SCHEMA_NEWER, EVT_SCHEMA_LOCKED,
+ * EVT_READ_ONLY, EVT_FOLDER_LOCKED
  */
 export async function migrate(options: PostgresOptions | EmbeddedOptions): Promise<readonly string[]> {
   const { schema, database } = await openFor(options);

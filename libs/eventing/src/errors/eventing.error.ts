@@ -84,6 +84,7 @@ export const ERROR_CODES = {
   EVT_START_TIMEOUT: 'the broker was away for the whole start',
   EVT_POSITION: 'a start position cannot be used',
   EVT_SCHEMA_NEWER: 'the tables belong to a newer version of this package',
+  EVT_SCHEMA_LOCKED: 'the tables are locked, and could not be brought up to date',
   EVT_READ_ONLY: 'the database only reads',
   EVT_DISK_FULL: 'the disk of the database is full',
   EVT_FOLDER_LOCKED: 'the folder of an embedded database is open elsewhere',

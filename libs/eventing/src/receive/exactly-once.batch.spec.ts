@@ -7,12 +7,14 @@ import {
   EventExceptionHandler,
   EventingError,
   EventListener,
+  EventListeners,
   EventManager,
   type Inbox,
   type InboxBatchOutcome,
   type InboxEntry,
   type InboxOutcome,
   type ListenerOptions,
+  type SendOptions,
   type StagedMessage,
   type UnitOfWork,
 } from 'nestjs-eventing';
@@ -39,8 +41,12 @@ class MapInbox implements Inbox {
   readonly commits: number[][] = [];
   #effects: number[] = [];
 
-  once(): Promise<InboxOutcome> {
-    throw new Error('A batch listener is never asked for single events.');
+  /** Asked whether an event is known, of one that has expired: nothing new is handled like that. */
+  async once(entry: InboxEntry, work: (unitOfWork: UnitOfWork) => Promise<void>): Promise<InboxOutcome> {
+    const found = this.known.get(entry.id);
+    if (found !== undefined) return { duplicate: true, outputs: found.outputs };
+    await work({ stage: () => Promise.resolve() });
+    throw new Error('A batch listener handles no single events.');
   }
 
   write(number: number): void {
@@ -111,8 +117,8 @@ async function batching(
     }
   }
   const app = await TestApp.start({ providers: [Bulk, Watch, ...more] }, { inbox, ...appOptions });
-  const place = (number: number, id = `e${number}`): Promise<Envelope> =>
-    app.events.sendEvent(OrderPlaced, { id: `k${number}`, number }, { id });
+  const place = (number: number, id = `e${number}`, more: SendOptions = {}): Promise<Envelope> =>
+    app.events.sendEvent(OrderPlaced, { id: `k${number}`, number }, { id, ...more });
   const settled = async (): Promise<void> => {
     for (let step = 0; step < 20; step++) await app.clock.advance(200);
     await app.idle();
@@ -132,7 +138,7 @@ describe('a batch listener that handles exactly once', () => {
     expect([batches, inbox.commits]).toEqual([[[1, 2, 3, 4]], [[1, 2, 3, 4]]]);
     expect(inbox.seen[0]).toMatchObject({
       ...{ listener: 'shop.Bulk', source: '/shop', id: 'e1' },
-      about: { event: 'orders.placed', version: 1, channel: 'orders', key: 'k1', attempt: 1 },
+      about: { service: 'shop', event: 'orders.placed', version: 1, channel: 'orders', key: 'k1', attempt: 1 },
     });
     expect(billed.map(({ key }) => key).sort()).toEqual(['k1', 'k2', 'k3', 'k4']);
     expect(new Set(billed.map(({ id }) => id)).size).toBe(4);
@@ -155,6 +161,21 @@ describe('a batch listener that handles exactly once', () => {
     for (const number of [1, 2, 3]) await place(number);
     await settled();
     expect(batches).toHaveLength(2);
+  });
+
+  it('has what was sent then sent again also where the event has expired since; what is not known is too late', async () => {
+    const { app, batches, billed, place, settled } = await batching(bill);
+    await place(1);
+    await settled();
+    app.module.get(EventListeners).pause('Bulk');
+    for (const number of [1, 2]) await place(number, `e${number}`, { expiresIn: 1_000 });
+    await app.clock.advance(2_000);
+    app.module.get(EventListeners).resume('Bulk');
+    await settled();
+    expect(batches).toEqual([[1]]);
+    expect(billed.map(({ id }) => id)).toEqual([billed[0]?.id, billed[0]?.id]);
+    const letters = await app.letters();
+    expect(letters).toMatchObject([{ reason: 'expired', event: { id: 'e2' } }]);
   });
 
   it('sees an event once that is in a batch twice', async () => {

@@ -23,6 +23,11 @@ export interface ExactlyOnceBatchOptions {
 export class ExactlyOnceBatch {
   constructor(private readonly options: ExactlyOnceBatchOptions) {}
 
+  /** For one event alone. */
+  get once(): ExactlyOnce {
+    return this.options.once;
+  }
+
   /** As `AttemptRunner.runBatch`. Never rejects. */
   async runBatch(jobs: readonly DeliveryJob[], listener: ListenerDescriptor): Promise<BatchOutcome> {
     const runs = jobs.map(({ run }) => run);
@@ -50,7 +55,7 @@ export class ExactlyOnceBatch {
     const { service, inbox, attempts } = this.options;
     if (inbox.onceAll === undefined)
       return Promise.reject(new EventingError('EVT_UNSUPPORTED', 'This inbox takes no batches: it has no onceAll().'));
-    const entries = jobs.map((job) => entryOf(job, `${service}.${listener.name}`));
+    const entries = jobs.map((job) => entryOf(job, service, listener.name));
     return inbox.onceAll(entries, async (fresh, unitOfWork) => {
       const own = fresh.map((index) => jobs[index] as DeliveryJob);
       // The first of them is handled once: what its id and a number make is unique.
@@ -97,8 +102,8 @@ class BatchPublishing {
   }
 }
 
-function entryOf(job: DeliveryJob, listener: string): InboxEntry {
+function entryOf(job: DeliveryJob, service: string, listener: string): InboxEntry {
   // Whatever has joined a batch was read.
   const { message } = job.read as Extract<Read, { readonly kind: 'wanted' }>;
-  return inboxEntry({ listener, source: message.source, id: message.id }, job, message);
+  return inboxEntry(service, listener, job, message);
 }

@@ -5,7 +5,7 @@ import type { Envelope } from '../envelope/envelope.js';
 import { EventingError, RejectEvent } from '../errors/eventing.error.js';
 import { Gate, RecordingLogger, refusal, turn, until, VirtualClock } from '../kernel.fixture.js';
 import type { OutgoingMessage } from '../provider/event-provider.js';
-import { type ScriptedDelivery, ScriptedProvider } from '../scripted.provider.fixture.js';
+import { ce, type ScriptedDelivery, ScriptedProvider } from '../scripted.provider.fixture.js';
 import { resolveOptions } from '../runtime/eventing.options.js';
 import { EventingRuntime } from '../runtime/eventing.runtime.js';
 import type { UnitOfWork } from '../send/unit-of-work.js';
@@ -105,8 +105,8 @@ class World {
     return this.runtime.events.sendEvent(Bill, { id });
   }
 
-  deliver(text = '{}'): ScriptedDelivery {
-    return this.provider.deliver({ key: 'k', body: Buffer.from(text) });
+  deliver(text = '{}', headers?: ScriptedDelivery['headers']): ScriptedDelivery {
+    return this.provider.deliver({ key: 'k', body: Buffer.from(text), ...(headers && { headers }) });
   }
 }
 
@@ -294,6 +294,42 @@ describe('an exactly-once listener with an inbox', () => {
     const [first, second] = world.provider.messages;
     expect(second).toEqual(first);
     expect(again.kinds).toEqual(['accept']);
+  });
+
+  it('has its outputs published also where it has expired by the time that it comes back', async () => {
+    const world = await World.start((here) => here.bill('1'), {}, inbox);
+    let away = true;
+    world.provider.onPublish = (messages) =>
+      Promise.resolve(
+        away ? messages.map((_, index) => ({ index, error: new Error('away'), indeterminate: false })) : [],
+      );
+    const first = world.deliver('{}', ce('orders', { ce_id: 'e0', ce_expirytime: new Date(5_000).toISOString() }));
+    await until(() => inbox.known.size === 1);
+    const revoked = world.provider.subscriber.revoked([first.source]);
+    await world.clock.advance(10_000);
+    await revoked;
+    away = false;
+    const before = world.provider.messages.length;
+    const again = world.provider.deliver({ key: 'k', headers: first.headers, source: 'elsewhere' });
+    await until(() => again.settlements.length > 0);
+    expect(again.kinds).toEqual(['accept']);
+    expect(channels(world.provider.messages.slice(before))).toEqual(['bills']);
+    expect([world.calls, first.settlements]).toEqual([1, []]);
+  });
+
+  it('is too late for what has expired and is not known there, which leaves no trace in it', async () => {
+    const world = await World.start(() => undefined, {}, inbox);
+    await world.clock.advance(10_000);
+    inbox.away = true;
+    const late = world.deliver('{}', ce('orders', { ce_id: 'e0', ce_expirytime: new Date(5_000).toISOString() }));
+    await turn();
+    // Whether it was handled in time cannot be told.
+    expect(late.settlements).toEqual([]);
+    inbox.away = false;
+    await world.clock.advance(1_000);
+    await until(() => late.settlements.length > 0);
+    expect(late.letter).toMatchObject({ reason: 'expired', error: { code: 'EVT_EXPIRED' } });
+    expect([world.calls, inbox.known.size]).toEqual([0, 0]);
   });
 
   it('has one id with two bodies become a dead letter, at once', async () => {

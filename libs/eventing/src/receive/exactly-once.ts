@@ -44,17 +44,36 @@ export class ExactlyOnce {
   /** Rejects with what the listener threw, or with why it could not be run; then nothing of the attempt is left. */
   async run(job: DeliveryJob, message: DecodedMessage, body: object, listener: ListenerDescriptor): Promise<Handled> {
     const { inbox, provider, service } = this.options;
-    const origin = { listener: `${service}.${listener.name}`, source: message.source, id: message.id };
     if (inbox !== undefined) {
-      const entry = inboxEntry(origin, job, message);
+      const entry = inboxEntry(service, listener.name, job, message);
       return this.split(await this.#inside(inbox, entry, job, message, body, listener), job);
     }
+    const origin = { listener: `${service}.${listener.name}`, source: message.source, id: message.id };
     const outputs = new DeliveryOutputs(origin, provider);
     try {
       const { staged } = await this.options.attempts.runIn(outputs, job, message, body, listener);
       return this.split(staged, job);
     } finally {
       outputs.close();
+    }
+  }
+
+  /** Whether it can tell what was handled before. */
+  get remembers(): boolean {
+    return this.options.inbox !== undefined;
+  }
+
+  /** What is left to do for an event that was handled before; undefined where it was not. Rejects where that cannot be told. */
+  async known(job: DeliveryJob, message: DecodedMessage, listener: ListenerDescriptor): Promise<Handled | undefined> {
+    const { inbox, service } = this.options;
+    const isNew = new Error('It was not handled before.');
+    try {
+      const entry = inboxEntry(service, listener.name, job, message);
+      const outcome = await inbox?.once(entry, () => Promise.reject(isNew));
+      return outcome && this.split(outcome.outputs, job);
+    } catch (error) {
+      if (error === isNew) return undefined;
+      throw error;
     }
   }
 

@@ -5,12 +5,17 @@ import type { OutputOrigin } from './delivery.outputs.js';
 import type { InboxEntry } from './inbox.js';
 
 /** What an inbox knows a handling by. */
-export function inboxEntry(origin: OutputOrigin, job: DeliveryJob, message: DecodedMessage): InboxEntry {
+export function inboxEntry(
+  service: string,
+  listener: string,
+  job: DeliveryJob,
+  message: DecodedMessage,
+): InboxEntry & OutputOrigin {
   const { channel, body } = job.delivery;
   const { name: event, version, key } = message;
   return {
-    ...origin,
+    ...{ listener: `${service}.${listener}`, source: message.source, id: message.id },
     digest: createHash('sha256').update(body).digest(),
-    about: { event, version, channel, key, attempt: job.attempt },
+    about: { service, event, version, channel, key, attempt: job.attempt },
   };
 }

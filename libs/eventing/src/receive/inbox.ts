@@ -19,6 +19,8 @@ export interface InboxEntry {
   readonly digest: Uint8Array;
   /** For people who look: no part of what an event is known by. @default unknown */
   readonly about?: {
+    /** The listener's alone. @default unknown */
+    readonly service?: string;
     readonly event: string;
     readonly version: number;
     readonly channel: string;

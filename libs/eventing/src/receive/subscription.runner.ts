@@ -1,6 +1,7 @@
 import type { Delivery, Subscriber } from '../provider/event-provider.js';
 import type { EventRegistry } from '../registry/event.registry.js';
 import type { ListenerDescriptor } from '../registry/listener.descriptor.js';
+import type { DecodedMessage } from '../wire/wire-format.js';
 import type { AttemptRunner } from './attempt.runner.js';
 import { BatchLanes } from './batch.lanes.js';
 import { BatchRunner } from './batch.runner.js';
@@ -172,7 +173,7 @@ export class SubscriptionRunner implements Subscriber {
     if (due > 0 && due > this.options.clock.now()) return this.#fate.wait(job, listener, due);
     const expiresAt = this.options.isReplay === true ? undefined : message.expiresAt;
     if (expiresAt !== undefined && expiresAt <= this.options.clock.now())
-      return this.#fate.reject(job, Failure.expired(message.name, expiresAt), job.attempt - 1);
+      return this.#expired(job, message, listener, Failure.expired(message.name, expiresAt));
     const { mostAttempts } = listener.retry;
     if (job.attempt > mostAttempts)
       return this.#fate.end(
@@ -184,6 +185,18 @@ export class SubscriptionRunner implements Subscriber {
     const body = this.#reader.body(message, event);
     if (body instanceof Promise) void body.then((value) => this.#run(job, listener, value));
     else this.#run(job, listener, body);
+  }
+
+  /** It may have been handled in time, and its outputs not be published: only what no inbox knows comes too late. */
+  #expired(job: DeliveryJob, message: DecodedMessage, listener: ListenerDescriptor, failure: Failure): void {
+    const once = this.options.once ?? this.options.batchAttempts?.once;
+    if (once?.remembers !== true) return this.#fate.reject(job, failure, job.attempt - 1);
+    job.run++;
+    this.#watchRun(job, listener, once.known(job, message, listener), (handled) => {
+      if (handled !== undefined) return this.#fate.acceptHandled(job, once, handled);
+      if (job.state === 'gone') return this.#fate.done(job, true);
+      this.#fate.reject(job, failure, job.attempt - 1);
+    });
   }
 
   /** Whether it is to be handled, or waits behind a dead letter of its key: the turn goes on with the answer. */

@@ -161,6 +161,19 @@ export function eventLogCases(open: () => Promise<Database>, skip?: () => string
     }
   });
 
+  it('shows nothing of a service whose name begins with its own, whatever their listeners are called', async () => {
+    const world = await start();
+    await world.handle('1', { service: 'shop' });
+    await world.handle('2', { service: 'shop.eu' }, 'shop.eu.Bill');
+    await world.handle('3', { service: 'shop' }, 'shop.eu.Mail');
+    // Of before the service was on record.
+    await world.handle('4', {}, 'shop.Old');
+    expect(ids(await world.log.handled())).toEqual(['1', '3', '4']);
+    expect(ids(await world.log.handled({ listener: 'eu.Bill' }))).toEqual([]);
+    expect(ids(await world.log.handled({ listener: 'eu.Mail' }))).toEqual(['3']);
+    expect(ids(await world.log.handled({ listener: 'Old' }))).toEqual(['4']);
+  });
+
   it('picks of what was handled by event, listener, key, id, outcome, error and time', async () => {
     const world = await start();
     await world.handle('1');

@@ -50,6 +50,8 @@ export class EventLogStatements {
     const values: unknown[] = [limit];
     const conditions = new Conditions(values);
     const { listener, error: _, ...rest } = filter;
+    // Two services and their listeners may spell one text: "shop" and "eu.Bill", "shop.eu" and "Bill". Rows of before do not know theirs.
+    conditions.add('(service = {}::text OR service IS NULL)', service);
     if (listener === undefined)
       // All that begins with the service and a point.
       conditions.add('listener > {}::text', `${service}.`).add('listener < {}::text', `${service}/`);

@@ -7,10 +7,11 @@ const LONGEST = 500;
 
 /** The values of one entry, as text where they are numbers. */
 export function entryValues({ listener, source, id, digest, about }: InboxEntry): readonly unknown[] {
-  if (about === undefined) return [listener, source, id, digest, null, null, null, null, null];
-  const { event, version, channel, key, attempt } = about;
+  if (about === undefined) return [listener, source, id, digest, null, null, null, null, null, null];
+  const { service, event, version, channel, key, attempt } = about;
   const shownKey = key === undefined ? null : short(key);
-  return [listener, source, id, digest, short(event), String(version), short(channel), shownKey, String(attempt)];
+  const shown = [short(event), String(version), short(channel), shownKey, String(attempt), service ?? null];
+  return [listener, source, id, digest, ...shown];
 }
 
 /** Several of them, as a JSON array. */
@@ -50,12 +51,13 @@ export function wentMeanwhile({ listener, id }: InboxEntry): EventingError {
   );
 }
 
-const aboutJson = ({ event, version, channel, key, attempt }: NonNullable<InboxEntry['about']>) => ({
+const aboutJson = ({ service, event, version, channel, key, attempt }: NonNullable<InboxEntry['about']>) => ({
   event: short(event),
   version,
   channel: short(channel),
   key: key === undefined ? null : short(key),
   attempts: attempt,
+  service: service ?? null,
 });
 
 /** PostgreSQL's text has no NUL. */

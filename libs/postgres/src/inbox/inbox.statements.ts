@@ -1,11 +1,11 @@
 import { quotedSchema } from '../sql/schema.name.js';
 
 const ENTRY = 'listener = $1::text AND source = $2::text AND id = $3::text';
-const COLUMNS = 'listener, source, id, digest, event, version, channel, key, attempts';
+const COLUMNS = 'listener, source, id, digest, event, version, channel, key, attempts, service';
 
 /** Every statement of the inbox, for one schema. */
 export class InboxStatements {
-  /** A row: it is new. Waits for whoever is about to insert the same. `$4` digest; then event, version, channel, key, attempts. */
+  /** A row: it is new. Waits for whoever is about to insert the same. `$4` digest; then event, version, channel, key, attempts, service. */
   readonly enter: string;
   /**
    * Several of the listener `$1`, as a JSON array; the rows are those that are new. In the order of their keys, so that of two that
@@ -23,12 +23,12 @@ export class InboxStatements {
   constructor(name: string) {
     const inbox = `${quotedSchema(name)}.inbox`;
     this.enter = `INSERT INTO ${inbox} (${COLUMNS})
-      VALUES ($1::text, $2::text, $3::text, $4::bytea, $5::text, $6::text::integer, $7::text, $8::text, $9::text::integer)
+      VALUES ($1::text, $2::text, $3::text, $4::bytea, $5::text, $6::text::integer, $7::text, $8::text, $9::text::integer, $10::text)
       ON CONFLICT DO NOTHING RETURNING 1 AS entered`;
     this.enterAll = `INSERT INTO ${inbox} (${COLUMNS})
-      SELECT $1::text, source, id, decode(digest, 'hex'), event, version, channel, key, attempts
+      SELECT $1::text, source, id, decode(digest, 'hex'), event, version, channel, key, attempts, service
       FROM json_to_recordset($2::text::json) AS e (source text, id text, digest text, event text, version integer, channel text, key text,
-        attempts integer)
+        attempts integer, service text)
       ORDER BY source COLLATE "C", id COLLATE "C"
       ON CONFLICT DO NOTHING RETURNING source, id`;
     this.find = `SELECT digest, outputs FROM ${inbox} WHERE ${ENTRY}`;

@@ -1,7 +1,8 @@
 import { Alarm, backoff, type Clock, type ProviderLogger } from 'nestjs-eventing';
 import { connectionError, hopeless, mayPass } from '../postgres.errors.js';
 import type { Database } from '../sql/database.js';
-import { checkSchema, migrateSchema } from './migrate.js';
+import { checkSchema, type LockWaiting, migrateSchema } from './migrate.js';
+import { migrations } from './migrations.js';
 
 /** How a database is waited for that is away. */
 export interface Waiting {
@@ -31,7 +32,9 @@ export async function prepareSchema(
   const alarm = waiting?.alarm ?? new Alarm();
   for (let attempt = 1; ; attempt++) {
     try {
-      await (topology === 'create' ? migrateSchema(database, schema) : checkSchema(database, schema));
+      await (topology === 'create'
+        ? migrateSchema(database, schema, migrations, locksOf(waiting))
+        : checkSchema(database, schema));
       return;
     } catch (error) {
       const refused = connectionError(error);
@@ -41,6 +44,12 @@ export async function prepareSchema(
     }
     await alarm.sleep(backoff(attempt));
   }
+}
+
+function locksOf(waiting: Waiting | undefined): LockWaiting {
+  if (waiting === undefined) return {};
+  const { logger, alarm, ended } = waiting;
+  return { warn: (text) => logger.warn(text), ...(alarm && { alarm }), ...(ended && { ended }) };
 }
 
 /** Migrations tell the cause of what failed in them. A server that refuses is not away. */

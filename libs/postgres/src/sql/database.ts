@@ -13,6 +13,11 @@ export interface QueryResult<R extends Row = Row> {
   readonly affected: number;
 }
 
+export interface TransactionOptions {
+  /** Its statements take as long as they take: no time-out of the client ends them. @default false */
+  readonly patient?: boolean;
+}
+
 /** A PostgreSQL, on a server or embedded. Everything in this room speaks to it through this alone. */
 export interface Database extends Sql {
   readonly kind: 'server' | 'embedded';
@@ -22,7 +27,7 @@ export interface Database extends Sql {
    */
   readonly urgent?: Sql | undefined;
   /** Commits when `work` resolves, rolls back when it rejects. */
-  transaction<T>(work: (sql: Sql) => Promise<T>): Promise<T>;
+  transaction<T>(work: (sql: Sql) => Promise<T>, options?: TransactionOptions): Promise<T>;
   /**
    * Calls `heard` for each notification of a channel, and once more after a connection that was lost is back: what was notified
    * meanwhile is not known. Resolves when it listens; call what it gives to end it.

@@ -2,13 +2,15 @@ import { settledWithin } from 'nestjs-eventing';
 import type { ClientConfig, Pool, PoolClient, PoolConfig } from 'pg';
 import { isLostConnection, NotConnectedError } from '../postgres.errors.js';
 import { loadLibrary } from './client.library.js';
-import type { Database, QueryResult, Row, Sql } from './database.js';
+import type { Database, QueryResult, Row, Sql, TransactionOptions } from './database.js';
 import { rolledBack } from './rolled.back.js';
 import type { ConnectionWatcher, ServerConnection } from './server.options.js';
 import { StatementNames } from './statement.names.js';
 import { WatchConnection } from './watch.connection.js';
 
 const CLOSE_TIMEOUT = 2_000;
+/** The client library takes 0 for its default. Milliseconds: what a timer can have. */
+const LONGEST_TIMEOUT = 2 ** 31 - 1;
 /** Connections for what cannot wait: one subscription whose positions are locked must not hold the others up. */
 const RESERVED = 3;
 
@@ -53,12 +55,12 @@ export class ServerDatabase implements Database {
     return this.runOn(this.pool, text, values);
   }
 
-  transaction<T>(work: (sql: Sql) => Promise<T>): Promise<T> {
+  transaction<T>(work: (sql: Sql) => Promise<T>, { patient = false }: TransactionOptions = {}): Promise<T> {
     return withClient(this.pool, async (client, spoil) => {
       // Whatever the server's default: what follows a lock is to see what was committed before it was had.
       await client.query('BEGIN ISOLATION LEVEL READ COMMITTED');
       try {
-        const result = await work({ query: (text, values = []) => this.run(client, text, values) });
+        const result = await work({ query: (text, values = []) => this.run(client, text, values, patient) });
         const { command } = await client.query('COMMIT');
         if (command !== 'COMMIT') throw rolledBack();
         return result;
@@ -91,8 +93,12 @@ export class ServerDatabase implements Database {
     client: PoolClient,
     text: string,
     values: readonly unknown[],
+    patient = false,
   ): Promise<QueryResult<R>> {
-    const { rows, rowCount } = await client.query({ ...this.names.named(text), values: [...values] });
+    const query = { ...this.names.named(text), values: [...values] };
+    // The types of the library do not know it.
+    const patience: object = patient ? { query_timeout: LONGEST_TIMEOUT } : {};
+    const { rows, rowCount } = await client.query({ ...query, ...patience });
     return { rows: rows as R[], affected: rowCount ?? 0 };
   }
 }

@@ -28,7 +28,7 @@ export class SharedDatabase {
       kind: database.kind,
       urgent: database.urgent,
       query: (text, values) => database.query(text, values),
-      transaction: (work) => database.transaction(work),
+      transaction: (work, options) => database.transaction(work, options),
       listen: (channel, heard) => database.listen(channel, heard),
       close: () => (ended ??= this.leave(database)),
     };

@@ -10,6 +10,7 @@ import type { Member, Shares } from './lease.table.js';
 import type { SourceTracker } from './source.tracker.js';
 import type { SubscriptionParts } from './subscription.parts.js';
 import { SubscriptionTransactions } from './subscription.transactions.js';
+import type { SourceWork } from './transaction.loop.js';
 import { type StateSink, TrackedSources } from './tracked.sources.js';
 
 const STOP_TIMEOUT = 3_000;
@@ -115,11 +116,15 @@ export class GroupSubscription implements SubscriptionHandle, StateSink {
   get store(): StateSink['store'] {
     const { transactions } = this;
     if (transactions === undefined) return undefined;
-    return async (number, works) => {
-      const lost = await transactions.store(number, works);
-      // When the next of them is due is not known yet.
+    // When the next of what is deferred is due is not known yet.
+    const looking = async <T>(works: readonly SourceWork[], done: Promise<T>): Promise<T> => {
+      const lost = await done;
       if (works.some(({ settled }) => settled.deferrals.length > 0)) this.sources.look('deferred');
       return lost;
+    };
+    return {
+      store: (number, works) => looking(works, transactions.store(number, works)),
+      burn: (number, works) => looking(works, transactions.burn(number, works)),
     };
   }
 
@@ -141,10 +146,10 @@ export class GroupSubscription implements SubscriptionHandle, StateSink {
   }
 
   private async register(): Promise<void> {
-    const { channels, table, options } = this.parts;
+    const { channels, table } = this.parts;
     await channels.ensure(this.member.channels);
     const { durable, from } = this.subscription;
-    await table.register(this.member, options.leaseTime, { durable, from }, this.allSources());
+    await table.register(this.member, { durable, from }, this.allSources());
     this.registered = true;
   }
 

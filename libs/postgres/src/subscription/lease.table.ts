@@ -172,10 +172,14 @@ export class LeaseTable {
   /** Gives sources back: they are nobody's, and the others hear of it. */
   async release({ subscription, member }: Member, sources: readonly Source[]): Promise<void> {
     await this.database().query(
-      `WITH released AS (
+      // Positions are locked in one order everywhere, so that nobody waits for each other.
+      `WITH held AS MATERIALIZED (
+        SELECT s.* FROM unnest($3::text[], $4::smallint[]) AS s(channel, partition)
+        JOIN ${this.schema}.positions p ON p.subscription = $1 AND p.owner = $2 AND p.channel = s.channel AND p.partition = s.partition
+        ORDER BY p.channel, p.partition FOR UPDATE OF p
+      ), released AS (
         UPDATE ${this.schema}.positions p SET owner = NULL, expires_at = NULL
-        FROM unnest($3::text[], $4::smallint[]) AS s(channel, partition)
-        WHERE p.subscription = $1 AND p.owner = $2 AND p.channel = s.channel AND p.partition = s.partition
+        FROM held h WHERE p.subscription = $1 AND p.owner = $2 AND p.channel = h.channel AND p.partition = h.partition
       ) SELECT pg_notify($5, $6)`,
       [
         subscription,

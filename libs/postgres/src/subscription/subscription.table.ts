@@ -5,6 +5,8 @@ import { membersWake } from '../log/wake.ups.js';
 import type { Database, Sql } from '../sql/database.js';
 import type { Member } from './lease.table.js';
 
+/** How many times `leaseTime` somebody is missed before he counts as dead. */
+const GRACE = 2;
 const POSITION = /^(?:\d{1,9}@)?(\d{1,15})\.(\d{1,15})$/;
 
 /** Throws EVT_POSITION for what cannot be a position, naming it. */
@@ -28,6 +30,8 @@ export class SubscriptionTable {
     private readonly schema: string,
     private readonly bounds: LogBounds,
     private readonly notified: string,
+    /** Milliseconds. */
+    private readonly leaseTime: number,
   ) {}
 
   /**
@@ -36,7 +40,6 @@ export class SubscriptionTable {
    */
   async register(
     member: Member,
-    leaseTime: number,
     how: { readonly durable: boolean; readonly from: StartPosition },
     sources: readonly Source[],
   ): Promise<void> {
@@ -53,7 +56,7 @@ export class SubscriptionTable {
       await sql.query(
         `INSERT INTO ${schema}.members (subscription, member, channels, per_process, expires_at)
          VALUES ($1, $2, $3::text[], false, now() + $4::integer * interval '1 millisecond') ON CONFLICT DO NOTHING`,
-        [name, member.member, member.channels, leaseTime],
+        [name, member.member, member.channels, this.leaseTime],
       );
       const { rows } = await sql.query<{ channel: string; partition: number }>(
         `SELECT channel, partition FROM ${schema}.positions WHERE subscription = $1`,
@@ -118,8 +121,13 @@ export class SubscriptionTable {
     await this.database().transaction(async (sql) => {
       await sql.query(`SELECT 1 FROM ${schema}.subscriptions WHERE name = $1 FOR UPDATE`, [subscription]);
       await sql.query(`DELETE FROM ${schema}.members WHERE subscription = $1 AND member = $2`, [subscription, member]);
+      // Positions are locked in one order everywhere, so that nobody waits for each other.
       await sql.query(
-        `UPDATE ${schema}.positions SET owner = NULL, expires_at = NULL WHERE subscription = $1 AND owner = $2`,
+        `WITH held AS MATERIALIZED (
+          SELECT p.channel, p.partition FROM ${schema}.positions p
+          WHERE p.subscription = $1 AND p.owner = $2 ORDER BY p.channel, p.partition FOR UPDATE
+        ) UPDATE ${schema}.positions p SET owner = NULL, expires_at = NULL
+        FROM held h WHERE p.subscription = $1 AND p.owner = $2 AND p.channel = h.channel AND p.partition = h.partition`,
         [subscription, member],
       );
       if (perProcess)
@@ -130,17 +138,30 @@ export class SubscriptionTable {
     });
   }
 
-  /** @returns whether it was forgotten */
+  /**
+   * Whose lease has run out may be alive, and only have been cut off, as all are by an outage: they have some time to come back from when
+   * they are missed first. @returns whether it was forgotten
+   */
   private async forgetUnlessAlive(sql: Sql, name: string): Promise<boolean> {
     const { schema } = this;
-    const { rows } = await sql.query(
-      `SELECT 1 FROM ${schema}.members WHERE subscription = $1 AND expires_at > now() LIMIT 1`,
+    await sql.query(
+      `UPDATE ${schema}.members SET missed_at = now() WHERE subscription = $1 AND missed_at IS NULL AND expires_at <= now()`,
       [name],
     );
+    const { rows } = await sql.query(
+      `SELECT 1 FROM ${schema}.members
+       WHERE subscription = $1 AND (missed_at IS NULL OR missed_at > now() - $2::bigint * interval '1 millisecond') LIMIT 1`,
+      [name, GRACE * this.leaseTime],
+    );
     if (rows.length > 0) return false;
+    // In the order in which a sign of life locks them.
+    await sql.query(`DELETE FROM ${schema}.members WHERE subscription = $1`, [name]);
+    await sql.query(
+      `SELECT 1 FROM ${schema}.positions WHERE subscription = $1 ORDER BY channel, partition FOR UPDATE`,
+      [name],
+    );
     await sql.query(`DELETE FROM ${schema}.positions WHERE subscription = $1`, [name]);
     await sql.query(`DELETE FROM ${schema}.deferred WHERE target = $1`, [name]);
-    await sql.query(`DELETE FROM ${schema}.members WHERE subscription = $1`, [name]);
     return true;
   }
 }

@@ -37,6 +37,15 @@ export class SubscriptionTransactions {
     return lost.map(({ tracker }) => tracker);
   }
 
+  /** As `TransactionStore.burn`. */
+  async burn(number: number, works: readonly SourceWork[]): Promise<readonly SourceTracker[] | undefined> {
+    const { database, transactions } = this.parts;
+    const sources = works.map(({ tracker }) => ({ tracker, source: tracker.source, generation: tracker.generation }));
+    const batch = { publisher: this.publisher, number };
+    const lost = await transactions.burn(database(), batch, this.member, sources);
+    return lost?.map(({ tracker }) => tracker);
+  }
+
   private placed(message: OutgoingMessage): PlacedMessage {
     const partitions = this.parts.channels.partitions(message.channel) ?? 1;
     const partition = message.key === undefined ? ++this.turn % partitions : partitionOf(message.key, partitions);

@@ -10,7 +10,7 @@ import { ReadLoop } from './read.loop.js';
 import { SettledLedger } from './settled.ledger.js';
 import { deferralOf, type SourceState, SourceTracker, type TrackerHost } from './source.tracker.js';
 import type { SubscriptionParts } from './subscription.parts.js';
-import { TransactionLoop, type SourceWork } from './transaction.loop.js';
+import { TransactionLoop, type TransactionStore } from './transaction.loop.js';
 
 /** Where states go. */
 export interface StateSink {
@@ -23,7 +23,7 @@ export interface StateSink {
   /** @returns the sources that belong to another by now */
   write(changes: Changes): Promise<readonly SourceTracker[]>;
   /** The same with what follows from it, in one transaction; undefined where nothing goes together. */
-  readonly store?: ((number: number, works: readonly SourceWork[]) => Promise<readonly SourceTracker[]>) | undefined;
+  readonly store?: TransactionStore | undefined;
   lost(trackers: readonly SourceTracker[]): void;
 }
 

@@ -5,7 +5,7 @@ import type { StoredEvent } from '../log/stored.event.js';
 import { NotConnectedError } from '../postgres.errors.js';
 import { SettledLedger } from './settled.ledger.js';
 import { SourceTracker, type TrackerHost } from './source.tracker.js';
-import { type SourceWork, TransactionLoop } from './transaction.loop.js';
+import { type SourceWork, TransactionLoop, type TransactionStore } from './transaction.loop.js';
 
 const LOST = Object.assign(new Error('Connection terminated unexpectedly'), { code: 'ECONNRESET' });
 const REFUSED = Object.assign(new Error('violates check constraint'), { code: '23514' });
@@ -14,10 +14,22 @@ const REFUSED = Object.assign(new Error('violates check constraint'), { code: '2
 class Store {
   readonly tried: { readonly number: number; readonly sources: string[]; readonly outputs: string[] }[] = [];
   readonly outputs: string[] = [];
+  readonly burnt: number[] = [];
+  /** The next burnings take place, and answer with these. */
+  readonly burnFailures: Error[] = [];
   private last = 0;
   /** Of the statement that is about to be run: what it answers with, and whether it is run all the same. */
   fate: (works: readonly SourceWork[]) => { readonly error: Error; readonly isRun: boolean } | undefined = () =>
     undefined;
+
+  burn: TransactionStore['burn'] = (number) => {
+    this.burnt.push(number);
+    const isStored = this.last === number;
+    if (!isStored) this.last = number + 1;
+    const error = this.burnFailures.shift();
+    if (error !== undefined) return Promise.reject(error);
+    return Promise.resolve(isStored ? [] : undefined);
+  };
 
   run(number: number, works: readonly SourceWork[]): Promise<readonly SourceTracker[]> {
     const outputs = works.flatMap(({ settled }) => settled.outputs.map(textOf));
@@ -49,7 +61,7 @@ describe('the transactions of a subscription', () => {
       clock: systemClock,
       trackers: () => trackers,
       deferredOf: () => undefined,
-      store: (number, works) => store.run(number, works),
+      store: { store: (number, works) => store.run(number, works), burn: (number, works) => store.burn(number, works) },
       lost: (lost) => lost.forEach((tracker) => tracker.close()),
       failed: (error) => void told.push(`failed ${(error as Error).message}`),
       refused: ({ name }, error) => void told.push(`refused ${name} ${(error as Error).message}`),
@@ -122,6 +134,54 @@ describe('the transactions of a subscription', () => {
     }
     expect(store.outputs).toEqual(['0.0', '0.1', '0.2', '1.0', '1.1', '1.2']);
     expect(told).toEqual([`failed ${LOST.message}`, `failed ${LOST.message}`]);
+  });
+
+  it.each([true, false])(
+    'that are refused when sent again lose their number, whatever became of them before (stored: %s)',
+    async (isRun) => {
+      const [bad, good] = [await source(0, 3), await source(1, 3)];
+      const isOfBad = (works: readonly SourceWork[]): boolean =>
+        works.some(({ tracker, settled }) => tracker === bad && settled.outputs.length > 0);
+      let sends = 0;
+      store.fate = (works) => {
+        if (!isOfBad(works)) return undefined;
+        return ++sends === 1 ? { error: LOST, isRun } : { error: REFUSED, isRun: false };
+      };
+      // Nobody knows whether that took place either.
+      store.burnFailures.push(LOST);
+      [deliveries[0], deliveries[3]].forEach((delivery) => accept(delivery as Delivery));
+      await until('its answer is lost', () => sends > 0);
+      [deliveries[1], deliveries[4]].forEach((delivery) => accept(delivery as Delivery));
+      await loop.flush([good], [], 2_000).catch(() => undefined);
+      await until('the other source goes on', () => store.outputs.includes('1.1'));
+      await until('it is told', () => told.includes(`refused orders/0 ${REFUSED.message}`));
+      expect(store.outputs).toEqual(isRun ? ['0.0', '1.0', '1.1'] : ['1.0', '1.1']);
+      store.fate = () => undefined;
+      await loop.flush([bad, good], [], 2_000);
+      expect(store.outputs.toSorted()).toEqual(['0.0', '0.1', '1.0', '1.1']);
+      expect(new Set(store.burnt).size).toBe(1);
+      expect(store.tried.map(({ number }) => number)).not.toContain((store.burnt[0] ?? 0) + 1);
+    },
+  );
+
+  it('are told of again where the reason is another', async () => {
+    const tracker = await source(0, 1);
+    const full = Object.assign(new Error('no space left'), { code: '53100' });
+    const other = Object.assign(new Error('violates another constraint'), { code: '23514' });
+    const errors = [new NotConnectedError(LOST), full, LOST, REFUSED, REFUSED, other, REFUSED];
+    store.fate = ([work]) => {
+      const error = (work?.settled.outputs.length ?? 0) > 0 ? errors.shift() : undefined;
+      return error && { error, isRun: false };
+    };
+    accept(deliveries[0] as Delivery);
+    await loop.flush([tracker], [], 10_000);
+    expect(told).toEqual([
+      `failed ${LOST.message}`,
+      `failed ${full.message}`,
+      `failed ${REFUSED.message}`,
+      `refused orders/0 ${REFUSED.message}`,
+      `refused orders/0 ${other.message}`,
+    ]);
   });
 
   it('let a source stand still whose outputs are refused, while the others go on', async () => {

@@ -1,6 +1,6 @@
 import { backoff, type Clock, type Timer } from 'nestjs-eventing';
 import type { DeferredTracker } from '../deferred/deferred.tracker.js';
-import { isLostConnection, mayPass, NotConnectedError } from '../postgres.errors.js';
+import { isLostConnection, mayPass, NotConnectedError, reasonOf } from '../postgres.errors.js';
 import type { PositionLoop } from './commit.loop.js';
 import type { Settled } from './settled.ledger.js';
 import type { SourceState, SourceTracker } from './source.tracker.js';
@@ -14,6 +14,17 @@ export interface SourceWork {
   readonly removals: readonly number[];
 }
 
+/** Where transactions go. */
+export interface TransactionStore {
+  /** Does nothing where that number was stored before. @returns the sources that belong to another by now */
+  store(number: number, works: readonly SourceWork[]): Promise<readonly SourceTracker[]>;
+  /**
+   * Settles the fate of a transaction in doubt, for good, whenever it may arrive: takes that number and the next one. It may be asked again.
+   * @returns as `store`, where it was stored; undefined where it was not, and never will be
+   */
+  burn(number: number, works: readonly SourceWork[]): Promise<readonly SourceTracker[] | undefined>;
+}
+
 export interface TransactionLoopOptions {
   /** Milliseconds between the beginnings of two transactions, while there is work. */
   readonly interval: number;
@@ -23,12 +34,11 @@ export interface TransactionLoopOptions {
   /** Of everything that this process has. */
   trackers(): Iterable<SourceTracker>;
   deferredOf(tracker: SourceTracker): DeferredTracker | undefined;
-  /** Does nothing where that number was stored before. @returns the sources that belong to another by now */
-  store(number: number, works: readonly SourceWork[]): Promise<readonly SourceTracker[]>;
+  readonly store: TransactionStore;
   lost(trackers: readonly SourceTracker[]): void;
-  /** Told once until it works again. */
+  /** Told once for each reason until it works again. */
   failed(error: unknown): void;
-  /** The database does not take what follows from this source; told once until it does. */
+  /** The database does not take what follows from this source; told once for each reason until it does. */
   refused(tracker: SourceTracker, error: unknown): void;
 }
 
@@ -43,19 +53,23 @@ interface Transaction {
   readonly waiters: readonly Waiter[];
   /** It was sent, and nobody knows whether it was stored. */
   mayBeStored: boolean;
+  /** In doubt, and refused when it was sent again: it is not sent once more, its number is burnt instead. */
+  refusedBy: unknown;
 }
 
 /** A source whose work was refused: it is tried alone, so that the others go on. */
 interface Refusal {
   count: number;
   isDue: boolean;
-  isTold: boolean;
+  /** Reasons. */
+  readonly told: Set<string>;
   timer: Timer | undefined;
 }
 
 /**
  * Where an exactly-once subscription commits: the positions of all its sources and what follows from what was settled, together, one
- * transaction after the other. One whose fate is not known is sent again as it was, before any other.
+ * transaction after the other. One whose fate is not known is sent again as it was, before any other; where it is refused then, its number
+ * is burnt, so that its work can be divided without being stored twice.
  */
 export class TransactionLoop implements PositionLoop {
   private waiters: Waiter[] = [];
@@ -68,6 +82,8 @@ export class TransactionLoop implements PositionLoop {
   private numbers = 0;
   private begun = 0;
   private failures = 0;
+  /** Reasons of failures, since it worked. */
+  private readonly told = new Set<string>();
   private lastError = new Error('there was no time for it');
   private stopped = false;
 
@@ -139,18 +155,25 @@ export class TransactionLoop implements PositionLoop {
     const transaction = this.pending ?? this.form();
     if (transaction === undefined) return;
     this.pending = transaction;
-    const { number, works, waiters } = transaction;
+    const { number, works, refusedBy } = transaction;
+    const { store } = this.options;
     try {
-      const lost = await this.options.store(number, works);
+      const lost = await (refusedBy === undefined ? store.store(number, works) : store.burn(number, works));
       this.pending = undefined;
       this.failures = 0;
-      for (const work of works) if (!lost.includes(work.tracker)) this.confirm(work);
-      for (const { tracker, resolve } of waiters) resolve(!tracker.isClosed && !lost.includes(tracker));
-      if (lost.length > 0) this.options.lost(lost);
+      this.told.clear();
+      if (lost === undefined) this.divide(transaction, refusedBy);
+      else this.stored(transaction, lost);
     } catch (error) {
       if (error instanceof Error) this.lastError = error;
       this.judge(transaction, error);
     }
+  }
+
+  private stored({ works, waiters }: Transaction, lost: readonly SourceTracker[]): void {
+    for (const work of works) if (!lost.includes(work.tracker)) this.confirm(work);
+    for (const { tracker, resolve } of waiters) resolve(!tracker.isClosed && !lost.includes(tracker));
+    if (lost.length > 0) this.options.lost(lost);
   }
 
   private confirm({ tracker, state, settled, removals }: SourceWork): void {
@@ -165,14 +188,27 @@ export class TransactionLoop implements PositionLoop {
 
   private judge(transaction: Transaction, error: unknown): void {
     transaction.mayBeStored ||= isLostConnection(error) && !(error instanceof NotConnectedError);
-    const works = transaction.works.filter(({ tracker }) => !tracker.isClosed);
-    if (works.length > 0 && (mayPass(error) || transaction.mayBeStored)) {
+    const isOpen = transaction.works.some(({ tracker }) => !tracker.isClosed);
+    if (isOpen && (mayPass(error) || transaction.mayBeStored)) {
       // Under its number: in other pieces, with numbers of their own, it might be stored again.
       this.failures++;
-      if (this.failures === 1) this.options.failed(error);
+      if (!mayPass(error) && transaction.refusedBy === undefined) {
+        transaction.refusedBy = error;
+        // The burning takes the next one too.
+        this.numbers++;
+      }
+      const reason = reasonOf(error);
+      if (!this.told.has(reason)) this.options.failed(error);
+      this.told.add(reason);
       return;
     }
     this.pending = undefined;
+    this.divide(transaction, error);
+  }
+
+  /** Each of its sources is tried alone. */
+  private divide(transaction: Transaction, error: unknown): void {
+    const works = transaction.works.filter(({ tracker }) => !tracker.isClosed);
     for (const waiter of transaction.waiters) {
       if (waiter.tracker.isClosed || this.stopped) waiter.resolve(false);
       else this.waiters.push(waiter);
@@ -181,13 +217,14 @@ export class TransactionLoop implements PositionLoop {
   }
 
   private refuse(tracker: SourceTracker, error: unknown, alone: boolean): void {
-    const refusal = this.refusals.get(tracker) ?? { count: 0, isDue: true, isTold: false, timer: undefined };
+    const refusal = this.refusals.get(tracker) ?? { count: 0, isDue: true, told: new Set(), timer: undefined };
     this.refusals.set(tracker, refusal);
     refusal.isDue = !alone;
     if (!alone) return;
     refusal.count++;
-    if (!refusal.isTold) this.options.refused(tracker, error);
-    refusal.isTold = true;
+    const reason = reasonOf(error);
+    if (!refusal.told.has(reason)) this.options.refused(tracker, error);
+    refusal.told.add(reason);
     refusal.timer = this.options.clock.setTimeout(() => this.tryAgain(tracker), backoff(refusal.count, 100, 5_000));
   }
 
@@ -213,7 +250,7 @@ export class TransactionLoop implements PositionLoop {
       return false;
     });
     if (works.length === 0) return undefined;
-    return { number: ++this.numbers, works, waiters: served, mayBeStored: false };
+    return { number: ++this.numbers, works, waiters: served, mayBeStored: false, refusedBy: undefined };
   }
 
   /** The sources of the next transaction: one that was refused alone, or as many of the others as one may hold. */

@@ -32,7 +32,7 @@ export interface TransactionWriterOptions {
 
 interface Outcome extends Record<string, unknown> {
   readonly stored: boolean;
-  readonly held: readonly number[] | null;
+  readonly held?: readonly number[] | null;
   readonly owned: readonly number[] | null;
 }
 
@@ -43,6 +43,7 @@ interface Outcome extends Record<string, unknown> {
  */
 export class TransactionWriter {
   private readonly text: string;
+  private readonly burning: string;
 
   constructor(private readonly options: TransactionWriterOptions) {
     const { schema } = options;
@@ -87,6 +88,17 @@ export class TransactionWriter {
       (SELECT json_agg(s.number) FROM held s) AS held,
       (SELECT json_agg(s.number) FROM given s JOIN ${schema}.positions p ON ${fence}) AS owned,
       (SELECT count(*) FROM (SELECT pg_notify($5, payload) FROM unnest($6::text::text[]) AS payload) n) AS notified`;
+    // Whichever comes first to the publisher's row, this or the statement in doubt, leaves nothing to the other. The number behind it says
+    // which it was, so that this may be asked again when its own answer is lost.
+    this.burning = `WITH burnt AS (
+      INSERT INTO ${schema}.publishers AS p (instance, batch) VALUES ($1, $2::bigint + 1)
+      ON CONFLICT (instance) DO UPDATE SET batch = excluded.batch, updated_at = now() WHERE p.batch < $2 OR p.batch = $2 + 1
+      RETURNING 1
+    ), given AS (
+      SELECT * FROM unnest($5::text::text[], $6::text::smallint[], $7::text::bigint[])
+        WITH ORDINALITY AS s(channel, partition, generation, number)
+    ) SELECT NOT EXISTS (SELECT 1 FROM burnt) AS stored,
+      (SELECT json_agg(s.number) FROM given s JOIN ${schema}.positions p ON ${fence}) AS owned`;
   }
 
   /** @returns those that belong to another by now, of which nothing was written */
@@ -115,6 +127,23 @@ export class TransactionWriter {
     return sources.filter((_, index) => !ours.has(index + 1));
   }
 
+  /** As `TransactionStore.burn`, of the statement that has this number. */
+  async burn<S extends Pick<SourceToWrite, 'source' | 'generation'>>(
+    sql: Sql,
+    batch: BatchNumber,
+    { subscription, member }: Member,
+    sources: readonly S[],
+  ): Promise<S[] | undefined> {
+    const { rows } = await sql.query<Outcome>(this.burning, [
+      ...[batch.publisher, batch.number, subscription, member],
+      ...placesOf(sources),
+    ]);
+    const [outcome] = rows;
+    if (outcome?.stored !== true) return undefined;
+    const ours = new Set(outcome.owned ?? []);
+    return sources.filter((_, index) => !ours.has(index + 1));
+  }
+
   private lettersOf(sources: readonly SourceToWrite[]): string {
     const letters = numbered(sources, ({ settled }) => settled.letters);
     return json(letters.map(([source, letter]) => [source, ...letterValues(letter, this.options.service)]));
@@ -138,11 +167,17 @@ function numbered<S, T>(sources: readonly S[], of: (source: S) => readonly T[]):
   return sources.flatMap((source, index) => of(source).map((one): [number, T] => [index + 1, one]));
 }
 
-function statesOf(sources: readonly SourceToWrite[]): string[] {
+function placesOf(sources: readonly Pick<SourceToWrite, 'source' | 'generation'>[]): string[] {
   return [
     textArray(sources.map(({ source }) => source.channel)),
     numberArray(sources.map(({ source }) => source.partition)),
     numberArray(sources.map(({ generation }) => generation)),
+  ];
+}
+
+function statesOf(sources: readonly SourceToWrite[]): string[] {
+  return [
+    ...placesOf(sources),
     textArray(sources.map(({ state }) => String(state.xid))),
     numberArray(sources.map(({ state }) => state.position)),
     textArray(sources.map(({ state }) => `{${state.done.join(',')}}`)),
