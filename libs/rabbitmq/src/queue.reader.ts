@@ -46,6 +46,7 @@ export class QueueReader implements DeliveryOwner {
   private fresh = true;
   private feeding = false;
   private timer: Timer | undefined;
+  private flushing = false;
   private consumerTag = '';
 
   constructor(
@@ -269,10 +270,16 @@ export class QueueReader implements DeliveryOwner {
     const wasAlone = suspects.alone === delivery;
     if (wasAlone) suspects.alone = undefined;
     if (wasAlone || this.window.waiting >= ackThreshold) return this.flush();
-    this.timer ??= clock.setTimeout(() => this.flush(), ackInterval);
+    if (this.flushing) return;
+    if (this.window.head === undefined) {
+      // Nothing is in work that it could wait for, and what comes later disturbs what is sent then.
+      this.flushing = true;
+      setImmediate(() => this.flush());
+    } else this.timer ??= clock.setTimeout(() => this.flush(), ackInterval);
   }
 
   private flush(): void {
+    this.flushing = false;
     this.timer?.cancel();
     this.timer = undefined;
     try {

@@ -56,7 +56,7 @@ export interface RabbitOptions {
   readonly maxUnconfirmed?: number;
   /** Messages of an ordered queue that the broker hands over ahead, at least; `window` still bounds what is delivered. @default 256 */
   readonly prefetch?: number;
-  /** How long accepted messages wait for being acknowledged together. What comes long after disturbs what is sent then. @default 2 */
+  /** How long accepted messages wait for being acknowledged together, while others are in work. @default 2 */
   readonly ackInterval?: number;
   /** Accepted messages after which an acknowledgement does not wait, at most a quarter of the prefetch. @default 128 */
   readonly ackThreshold?: number;
