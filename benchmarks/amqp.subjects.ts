@@ -13,6 +13,7 @@ import {
   senderTo,
   type Settings,
 } from './amqp.twin.js';
+import { fromFirstToLast } from './first.to.last.js';
 import { sample } from './measure.js';
 import { orderNumber, OrderPlaced } from './order.event.js';
 import { type Arrivals, paced } from './paced.js';
@@ -95,10 +96,7 @@ export function consumeEventing(given: Settings): Subject {
       const tally = new Tally();
       tally.start();
       const runtime = runtimeOf(given, service, ({ total }) => tally.add(total));
-      const taken = await sample(EVENTS, async () => {
-        await runtime.start();
-        await tally.reached(EVENTS);
-      });
+      const taken = await fromFirstToLast(tally, EVENTS, () => runtime.start());
       await runtime.stop();
       tally.check(EVENTS);
       await dropQueue(given, `orders:${service}:Bench`);
@@ -122,7 +120,7 @@ function consumer(given: Settings, accept: (delivery: Delivery, count: number) =
       const tally = new Tally();
       tally.start();
       let connection: Connection | undefined;
-      const taken = await sample(EVENTS, async () => {
+      const taken = await fromFirstToLast(tally, EVENTS, async () => {
         connection = await connectByHand(given);
         const receiver: Receiver = connection.open_receiver({
           source: { address: `orders.consumed::${queue}` },
@@ -135,7 +133,6 @@ function consumer(given: Settings, accept: (delivery: Delivery, count: number) =
           tally.add(order.total);
           accept(context.delivery, tally.count);
         });
-        await tally.reached(EVENTS);
       });
       if (connection !== undefined) await closed(connection);
       tally.check(EVENTS);

@@ -3,7 +3,8 @@ import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
 import { randomUUID } from 'node:crypto';
 import { EventingRuntime, resolveOptions } from 'nestjs-eventing';
 import { rabbitmq } from 'nestjs-eventing/rabbitmq';
-import { type Sample, sample } from './measure.js';
+import { fromFirstToLast } from './first.to.last.js';
+import { sample } from './measure.js';
 import { orderNumber, OrderPlaced } from './order.event.js';
 import { type Arrivals, paced } from './paced.js';
 import { quiet } from './quiet.logger.js';
@@ -99,15 +100,6 @@ export function publishByHand({ url = '' }: Settings): Subject {
   };
 }
 
-/** What consuming a backlog takes, without what connecting takes. */
-async function fromFirstToLast(tally: Tally, start: () => Promise<void>): Promise<Sample> {
-  const first = tally.reached(1);
-  await start();
-  await first;
-  const before = tally.count;
-  return sample(EVENTS - before, async () => tally.reached(EVENTS));
-}
-
 export function consumeEventing({ url = '' }: Settings): Subject {
   return {
     async round() {
@@ -120,7 +112,7 @@ export function consumeEventing({ url = '' }: Settings): Subject {
       const tally = new Tally();
       tally.start();
       const runtime = runtimeOf(url, service, ({ total }) => tally.add(total));
-      const taken = await fromFirstToLast(tally, () => runtime.start());
+      const taken = await fromFirstToLast(tally, EVENTS, () => runtime.start());
       await runtime.stop();
       tally.check(EVENTS);
       await drop(url, `orders::${service}.Bench`);
@@ -140,7 +132,7 @@ function consumer(url: string, acknowledge: Acknowledge): Subject {
       const tally = new Tally();
       tally.start();
       const connection = await connectByHand(url);
-      const taken = await fromFirstToLast(tally, async () => {
+      const taken = await fromFirstToLast(tally, EVENTS, async () => {
         const channel = await connection.createChannel();
         await channel.prefetch(PREFETCH);
         await channel.consume(queue, (message) => {

@@ -2,6 +2,7 @@ import 'reflect-metadata';
 import { randomUUID } from 'node:crypto';
 import { EventingRuntime, type ListenerOptions, resolveOptions } from 'nestjs-eventing';
 import { stomp } from 'nestjs-eventing/stomp';
+import { fromFirstToLast } from './first.to.last.js';
 import { sample } from './measure.js';
 import { orderNumber, OrderPlaced } from './order.event.js';
 import { type Arrivals, paced } from './paced.js';
@@ -91,12 +92,8 @@ export function consumeEventing(settings: StompSettings): Subject {
       await first.stop();
       await fill(settings, 'orders');
       tally.start();
-      const started = tally.reached(1);
       const runtime = open();
-      await runtime.start();
-      await started;
-      const before = tally.count;
-      const taken = await sample(EVENTS - before, async () => tally.reached(EVENTS));
+      const taken = await fromFirstToLast(tally, EVENTS, () => runtime.start());
       await runtime.stop();
       tally.check(EVENTS);
       return taken;
@@ -123,27 +120,26 @@ function consumer(settings: StompSettings, ack: string, every: number): Subject 
       await fill(settings, 'orders.twin');
       const tally = new Tally();
       tally.start();
-      const started = tally.reached(1);
-      const client = await clientOf(settings);
       const handle = async (event: OrderPlaced, headers: Record<string, string>): Promise<void> => {
         if (headers['cloudEvents\\ctype'] === 'orders.placed') tally.add(event.total);
       };
       let unacknowledged = 0;
-      client.subscribe(
-        `orders.twin::${queue}`,
-        (message) => {
-          const event = JSON.parse(Buffer.from(message.binaryBody).toString()) as OrderPlaced;
-          void handle(event, message.headers as Record<string, string>).then(() => {
-            if (++unacknowledged < every && tally.count < EVENTS) return;
-            unacknowledged = 0;
-            message.ack();
-          });
-        },
-        { ack, 'consumer-window-size': AHEAD },
-      );
-      await started;
-      const before = tally.count;
-      const taken = await sample(EVENTS - before, async () => tally.reached(EVENTS));
+      const client = await clientOf(settings);
+      const taken = await fromFirstToLast(tally, EVENTS, async () => {
+        client.subscribe(
+          `orders.twin::${queue}`,
+          (message) => {
+            const event = JSON.parse(Buffer.from(message.binaryBody).toString()) as OrderPlaced;
+            void handle(event, message.headers as Record<string, string>).then(() => {
+              if (++unacknowledged < every && tally.count < EVENTS) return;
+              unacknowledged = 0;
+              message.ack();
+            });
+          },
+          { ack, 'consumer-window-size': AHEAD },
+        );
+        return Promise.resolve();
+      });
       await client.deactivate();
       tally.check(EVENTS);
       return taken;
