@@ -28,7 +28,7 @@ export class Received {
   readonly revoked: string[] = [];
   handle: SubscriptionHandle | undefined;
 
-  constructor(private readonly onDelivery: (delivery: Delivery) => void) {}
+  constructor(public onDelivery: (delivery: Delivery) => void) {}
 
   deliver(delivery: Delivery): void {
     this.deliveries.push(delivery);

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
 import type { StartPosition, Subscription } from 'nestjs-eventing';
 import type { PostgresAccess } from '../../../test/brokers/brokers.js';
-import { acceptAll, numbers, TestService, textOf, until } from './postgres.fixture.js';
+import { acceptAll, keepAll, numbers, type Received, TestService, textOf, until } from './postgres.fixture.js';
 
 const access = inject('postgres');
 const UNTIL_NOW: Partial<Subscription> = { perProcess: true, durable: false, from: 'earliest', until: 'now' };
@@ -95,6 +95,62 @@ describe.skipIf(access === undefined)('a replay of the log', { timeout: 90_000 }
       await got.handle?.stop();
       return got.deliveries.map(textOf).toSorted((a, b) => Number(a) - Number(b));
     }
+  });
+
+  it('says when retention took away what it had not read, and only then', async () => {
+    // Its own: retention is for all channels.
+    const schema = `retained_${service.name.slice(5)}`;
+    const one = await service.started({
+      schema,
+      partitions: 1,
+      retention: { maxAge: 60_000 },
+      retentionInterval: 100,
+    });
+    const begun = async (from: StartPosition = 'earliest'): Promise<Received> => {
+      const got = await one.subscribe('R#replay', service.channel, keepAll, { ...UNTIL_NOW, from, window: 10 });
+      await until('it is at work', () => got.deliveries.length > 0);
+      return got;
+    };
+    const deleted = async (): Promise<void> => {
+      await service.query(`UPDATE ${schema}.events SET stored_at = now() - interval '1 hour'`);
+      await until('they are deleted', async () => (await service.query(`SELECT 1 FROM ${schema}.events`)).length === 0);
+    };
+    const settled = async (got: Received): Promise<string> => {
+      got.onDelivery = acceptAll;
+      got.deliveries.forEach(acceptAll);
+      const end = await got.handle?.ended;
+      await got.handle?.stop();
+      return `${end ?? 'complete'}, ${got.texts.length}`;
+    };
+    const warnings = (): string[] => one.context.lines.filter((line) => line.startsWith('warn EVT_POSITION'));
+
+    // More than is read ahead.
+    await one.publish(service.channel, numbers(3_000));
+    const [row] = await service.query<{ place: string }>(
+      `SELECT xid || '.' || position AS place FROM ${schema}.events ORDER BY xid, position LIMIT 1`,
+    );
+    const overtaken = await begun();
+    await deleted();
+    expect(await settled(overtaken)).toMatch(/^incomplete, [1-9]/);
+    expect(overtaken.texts.length).toBeLessThan(3_000);
+    expect(warnings()).toEqual([expect.stringContaining('R#replay')]);
+
+    // All of it was read by then.
+    await one.publish(service.channel, numbers(5));
+    const quick = await begun();
+    await deleted();
+    expect(await settled(quick)).toBe('complete, 5');
+
+    // What was deleted before it began is not of it; unless it asks for that.
+    await one.publish(service.channel, numbers(5));
+    expect(await settled(await begun())).toBe('complete, 5');
+    expect(await settled(await begun({ time: 1 }))).toBe('complete, 5');
+    expect(warnings()).toHaveLength(1);
+    expect(await settled(await begun({ positions: { [`${service.channel}/0`]: row?.place ?? '' } }))).toBe(
+      'incomplete, 5',
+    );
+    await one.stop();
+    await service.query(`DROP SCHEMA ${schema} CASCADE`);
   });
 
   it('begins at a time although a transaction is open since before', async () => {

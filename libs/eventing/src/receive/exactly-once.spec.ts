@@ -9,9 +9,20 @@ import { ce, type ScriptedDelivery, ScriptedProvider } from '../scripted.provide
 import { resolveOptions } from '../runtime/eventing.options.js';
 import { EventingRuntime } from '../runtime/eventing.runtime.js';
 import type { UnitOfWork } from '../send/unit-of-work.js';
+import type { StandardSchemaV1 } from '../wire/standard-schema.js';
 import type { Inbox, InboxEntry, InboxOutcome, StagedMessage } from './inbox.js';
 
-@Event({ name: 'orders', key: 'id' })
+/** What orders have to fulfil, in this version of the service. */
+let isStrict = false;
+const schema: StandardSchemaV1 = {
+  '~standard': {
+    version: 1,
+    vendor: 'test',
+    validate: (value) => (isStrict ? { issues: [{ message: 'no longer valid' }] } : { value }),
+  },
+};
+
+@Event({ name: 'orders', key: 'id', schema })
 class Order {
   id?: string;
 }
@@ -260,7 +271,10 @@ describe('an exactly-once listener on a provider with transactions', () => {
 
 describe('an exactly-once listener with an inbox', () => {
   let inbox: MapInbox;
-  beforeEach(() => (inbox = new MapInbox()));
+  beforeEach(() => {
+    inbox = new MapInbox();
+    isStrict = false;
+  });
 
   it('runs inside it, and is accepted when its outputs are published', async () => {
     const world = await World.start(
@@ -315,6 +329,25 @@ describe('an exactly-once listener with an inbox', () => {
     expect(again.kinds).toEqual(['accept']);
     expect(channels(world.provider.messages.slice(before))).toEqual(['bills']);
     expect([world.calls, first.settlements]).toEqual([1, []]);
+  });
+
+  it.each([
+    ['was delivered too often, as after crashes', { attempt: 99 }],
+    ['would not be valid any more', {}],
+  ])('has its outputs published also where it %s', async (_why, parts) => {
+    const world = await World.start((here) => here.bill('1'), {}, inbox);
+    const { headers } = world.deliver();
+    await until(() => world.provider.messages.length === 1);
+    isStrict = true;
+    const again = world.provider.deliver({ key: 'k', headers, ...parts });
+    await until(() => again.settlements.length > 0);
+    expect([again.kinds, world.calls]).toEqual([['accept'], 1]);
+    expect(world.provider.messages[1]).toEqual(world.provider.messages[0]);
+    // And what is not known is given up as ever.
+    const fresh = world.provider.deliver({ key: 'k', ...parts });
+    await until(() => fresh.settlements.length > 0);
+    expect(fresh.letter).toMatchObject({ reason: 'attempt' in parts ? 'crashed' : 'invalid' });
+    expect([world.calls, inbox.known.size]).toEqual([1, 1]);
   });
 
   it('is too late for what has expired and is not known there, which leaves no trace in it', async () => {

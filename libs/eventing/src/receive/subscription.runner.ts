@@ -173,29 +173,28 @@ export class SubscriptionRunner implements Subscriber {
     if (due > 0 && due > this.options.clock.now()) return this.#fate.wait(job, listener, due);
     const expiresAt = this.options.isReplay === true ? undefined : message.expiresAt;
     if (expiresAt !== undefined && expiresAt <= this.options.clock.now())
-      return this.#expired(job, message, listener, Failure.expired(message.name, expiresAt));
-    const { mostAttempts } = listener.retry;
-    if (job.attempt > mostAttempts)
-      return this.#fate.end(
-        job,
-        listener,
-        Failure.crashed(listener.label, message.name, mostAttempts),
-        job.attempt - 1,
+      return this.#unlessHandled(job, message, listener, () =>
+        this.#fate.reject(job, Failure.expired(message.name, expiresAt), job.attempt - 1),
       );
+    const { mostAttempts } = listener.retry;
+    if (job.attempt > mostAttempts) {
+      const failure = Failure.crashed(listener.label, message.name, mostAttempts);
+      return this.#unlessHandled(job, message, listener, () => this.#fate.end(job, listener, failure, job.attempt - 1));
+    }
     const body = this.#reader.body(message, event);
     if (body instanceof Promise) void body.then((value) => this.#run(job, listener, value));
     else this.#run(job, listener, body);
   }
 
-  /** It may have been handled in time, and its outputs not be published: only what no inbox knows comes too late. */
-  #expired(job: DeliveryJob, message: DecodedMessage, listener: ListenerDescriptor, failure: Failure): void {
+  /** It may have been handled, and its outputs not be published: only what no inbox knows is given up. */
+  #unlessHandled(job: DeliveryJob, message: DecodedMessage, listener: ListenerDescriptor, giveUp: () => void): void {
     const once = this.options.once ?? this.options.batchAttempts?.once;
-    if (once?.remembers !== true) return this.#fate.reject(job, failure, job.attempt - 1);
+    if (once?.remembers !== true) return giveUp();
     job.run++;
     this.#watchRun(job, listener, once.known(job, message, listener), (handled) => {
       if (handled !== undefined) return this.#fate.acceptHandled(job, once, handled);
       if (job.state === 'gone') return this.#fate.done(job, true);
-      this.#fate.reject(job, failure, job.attempt - 1);
+      giveUp();
     });
   }
 
@@ -221,7 +220,8 @@ export class SubscriptionRunner implements Subscriber {
 
   #run(job: DeliveryJob, listener: ListenerDescriptor, body: object): void {
     if (job.state === 'gone' || job.read?.kind !== 'wanted') return this.#fate.done(job, true);
-    if (body instanceof Failure) return this.#fate.reject(job, body, 0);
+    if (body instanceof Failure)
+      return this.#unlessHandled(job, job.read.message, listener, () => this.#fate.reject(job, body, 0));
     if (job.leaving !== undefined) return this.#fate.leave(job);
     if (listener.batch !== undefined) {
       job.body = body;

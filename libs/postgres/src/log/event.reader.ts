@@ -17,9 +17,12 @@ export interface ReadResult {
   readonly horizon: number;
   /** The first transaction that had not begun. */
   readonly next: number;
+  /** Of a read of the past: what was asked for is not all there any more. */
+  readonly isCut: boolean;
 }
 
 interface EventRow extends Record<string, unknown> {
+  readonly cut: boolean;
   readonly horizon: string;
   readonly next: string;
   /** Counted from 1; null where there is nothing at all. */
@@ -44,8 +47,8 @@ export class EventReader {
   constructor(schema: string) {
     const sources = 'unnest($1::text[], $2::smallint[], $3::text[], $4::bigint[]';
     const behind = `e.channel = s.channel AND e.partition = s.partition AND (e.xid, e.position) >= (s.xid::xid8, s.position)`;
-    const read = (snapshot: string, horizon: string, visible: string): string =>
-      `SELECT ${horizon}::text AS horizon, pg_snapshot_xmax(n.snapshot)::text AS next,
+    const read = (snapshot: string, horizon: string, visible: string, cut = 'false'): string =>
+      `SELECT ${cut} AS cut, ${horizon}::text AS horizon, pg_snapshot_xmax(n.snapshot)::text AS next,
         r.source, r.xid::text AS xid, r.position, r.time, r.key, r.headers, r.body
       FROM (SELECT ${snapshot} AS snapshot) n
       LEFT JOIN LATERAL (
@@ -67,6 +70,8 @@ export class EventReader {
       '$6::pg_snapshot',
       'pg_snapshot_xmax(n.snapshot)',
       'e.xid < pg_snapshot_xmax(n.snapshot) AND pg_visible_in_snapshot(e.xid, n.snapshot)',
+      `EXISTS (SELECT 1 FROM ${sources}) AS s(channel, partition, xid, position) JOIN ${schema}.forgotten f
+        ON f.channel = s.channel AND f.partition = s.partition AND (f.xid, f.position) >= (s.xid::xid8, s.position))`,
     );
     this.counting = `SELECT count(*) AS count FROM ${sources}) AS s(channel, partition, xid, position)
       CROSS JOIN LATERAL (
@@ -96,7 +101,13 @@ export class EventReader {
         body: row.body,
       });
     }
-    return { events, bytes, horizon: Number(rows[0]?.horizon), next: Number(rows[0]?.next) };
+    return {
+      events,
+      bytes,
+      horizon: Number(rows[0]?.horizon),
+      next: Number(rows[0]?.next),
+      isCut: rows[0]?.cut === true,
+    };
   }
 
   /** How many are stored from there on, up to 100,000 of each. @param until as above */

@@ -115,20 +115,26 @@ export class Housekeeping {
   /** Looks at the oldest alone, whatever the size of the log. @returns how many were deleted */
   private async deleteOld(sql: Sql, { channel, partition }: Source): Promise<number> {
     const { schema, retention } = this.options;
-    const { affected } = await sql.query(
+    const { rows } = await sql.query<{ count: string | number }>(
       `WITH kept AS (
         SELECT p.xid, p.position FROM ${schema}.positions p JOIN ${schema}.subscriptions s ON s.name = p.subscription
         WHERE s.durable AND p.channel = $1 AND p.partition = $2 AND NOT $4::boolean ORDER BY p.xid, p.position LIMIT 1
-      ) DELETE FROM ${schema}.events WHERE ctid = ANY(ARRAY(
+      ), gone AS (DELETE FROM ${schema}.events WHERE ctid = ANY(ARRAY(
         SELECT e.ctid FROM (
           SELECT e.ctid, e.stored_at, e.xid, e.position FROM ${schema}.events e
           WHERE e.channel = $1 AND e.partition = $2 ORDER BY e.xid, e.position LIMIT ${BATCH}
         ) e
         WHERE e.stored_at < now() - $3::bigint * interval '1 millisecond'
           AND NOT EXISTS (SELECT 1 FROM kept WHERE (e.xid, e.position) >= (kept.xid, kept.position))
-      ))`,
+      )) RETURNING xid, position
+      ), noted AS (
+        INSERT INTO ${schema}.forgotten AS f (channel, partition, xid, position)
+        SELECT $1, $2, xid, position FROM gone ORDER BY xid DESC, position DESC LIMIT 1
+        ON CONFLICT (channel, partition) DO UPDATE SET xid = excluded.xid, position = excluded.position
+        WHERE (f.xid, f.position) < (excluded.xid, excluded.position)
+      ) SELECT count(*) AS count FROM gone`,
       [channel, partition, Math.trunc(retention?.maxAge ?? 0), retention?.dropUnsettled ?? false],
     );
-    return affected;
+    return Number(rows[0]?.count ?? 0);
   }
 }

@@ -45,6 +45,17 @@ export class LogBounds {
       ) e`;
   }
 
+  /** Of each the place that retention has not reached; none where it has deleted nothing. */
+  async oldest(sql: Sql, sources: readonly Source[]): Promise<Map<Source, LogPosition>> {
+    const { rows } = await sql.query<Found>(
+      `SELECT s.number AS source, f.xid::text AS xid, f.position + 1 AS position
+       FROM unnest($1::text[], $2::smallint[]) WITH ORDINALITY AS s(channel, partition, number)
+       JOIN ${this.schema}.forgotten f ON f.channel = s.channel AND f.partition = s.partition`,
+      [sources.map(({ channel }) => channel), sources.map(({ partition }) => partition)],
+    );
+    return positionsOf(rows, sources);
+  }
+
   /** Behind everything that is stored now: what is published from now on comes after it. */
   async end(sql: Sql): Promise<LogPosition> {
     return { xid: await this.transaction(sql, 'pg_snapshot_xmax(pg_current_snapshot())'), position: 0 };
@@ -68,12 +79,7 @@ export class LogBounds {
       sources.map(({ partition }) => partition),
       Math.ceil(time),
     ]);
-    return new Map(
-      rows.map(({ source, xid, position }) => [
-        sources[Number(source) - 1] as Source,
-        { xid: Number(xid), position: Number(position) },
-      ]),
-    );
+    return positionsOf(rows, sources);
   }
 
   /**
@@ -98,4 +104,13 @@ export class LogBounds {
     const { rows } = await sql.query<{ xid: string }>(`SELECT ${which}::text AS xid`);
     return Number(rows[0]?.xid);
   }
+}
+
+function positionsOf(rows: readonly Found[], sources: readonly Source[]): Map<Source, LogPosition> {
+  return new Map(
+    rows.map(({ source, xid, position }) => [
+      sources[Number(source) - 1] as Source,
+      { xid: Number(xid), position: Number(position) },
+    ]),
+  );
 }

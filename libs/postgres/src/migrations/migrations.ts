@@ -5,7 +5,8 @@ import { members } from './0004-members.js';
 import { eventLog } from './0005-event-log.js';
 import { sequences } from './0006-sequences.js';
 import { services } from './0007-services.js';
+import { forgotten } from './0008-forgotten.js';
 import type { Migration } from './migration.js';
 
 /** Every step of the schema, in order. */
-export const migrations: readonly Migration[] = [log, outbox, inbox, members, eventLog, sequences, services];
+export const migrations: readonly Migration[] = [log, outbox, inbox, members, eventLog, sequences, services, forgotten];

@@ -75,7 +75,7 @@ export class ProcessSubscription implements SubscriptionHandle, StateSink {
     });
   }
 
-  get ended(): Promise<void> {
+  get ended(): Promise<'incomplete' | void> {
     return this.sources.drained;
   }
 

@@ -84,7 +84,8 @@ export class SubscriptionTable {
   }
 
   /**
-   * Where each source begins that no position is kept of. Throws EVT_POSITION for a position that the log cannot have.
+   * Where each source begins that no position is kept of. Throws EVT_POSITION for a position that the log cannot have. What ends begins
+   * with what is kept now, so that it can be told from what is deleted under it.
    *
    * @param all of the subscription
    * @param how.ends only what is committed already is read
@@ -97,14 +98,16 @@ export class SubscriptionTable {
     sources: readonly Source[] = all,
   ): Promise<LogPosition[]> {
     const { from } = how;
-    if (from === 'earliest') return sources.map(() => EARLIEST);
+    const oldest = how.ends ? await this.bounds.oldest(sql, sources) : undefined;
+    const earliest = (source: Source): LogPosition => oldest?.get(source) ?? EARLIEST;
+    if (from === 'earliest') return sources.map(earliest);
     const end = await this.bounds.end(sql);
     if (from === 'first-subscription') return sources.map(() => end);
     if ('positions' in from) {
       const starts = new Map(Object.entries(from.positions).map(([source, position]) => [source, parsed(position)]));
       const why = bogus(starts, new Set(all.map(sourceName)), end);
       if (why !== undefined) throw refusedStart(subscription, why);
-      return sources.map((source) => starts.get(sourceName(source)) ?? EARLIEST);
+      return sources.map((source) => starts.get(sourceName(source)) ?? earliest(source));
     }
     // A transaction that is open may have stored something at this time or later: nothing from it on is passed over.
     const open = how.ends ? end : await this.bounds.oldestOpen(sql);

@@ -2,6 +2,7 @@ import type { Delivery, Settlement, Subscriber, Subscription } from 'nestjs-even
 import { DeferredLoop } from '../deferred/deferred.loop.js';
 import type { DeferredOwner, HeldMessages } from '../deferred/deferred.table.js';
 import { type DeferredDelivery, type DeferredHost, DeferredTracker } from '../deferred/deferred.tracker.js';
+import type { ReadFrom, ReadResult } from '../log/event.reader.js';
 import { type Source, sourceName } from '../log/stored.event.js';
 import { connectionError, refusal } from '../postgres.errors.js';
 import { CommitLoop, type Changes, type PositionLoop } from './commit.loop.js';
@@ -36,9 +37,11 @@ export class TrackedSources implements TrackerHost, DeferredHost {
   readonly commits: boolean;
   readonly commitLoop: PositionLoop;
   readonly ends: boolean;
-  /** Resolves when all of a replay is settled, or when it is closed. */
-  readonly drained: Promise<void>;
-  private drain: () => void = () => undefined;
+  /** Resolves when all of a replay is settled, or when it is closed: to `incomplete` where not all of it was. */
+  readonly drained: Promise<'incomplete' | void>;
+  private drain: (end?: 'incomplete') => void = () => undefined;
+  /** Retention has overtaken a replay. */
+  private isCut = false;
   private readonly trackers = new Map<string, SourceTracker>();
   private readonly deferred = new Map<string, DeferredTracker>();
   private readonly readLoop: ReadLoop;
@@ -58,7 +61,7 @@ export class TrackedSources implements TrackerHost, DeferredHost {
     this.commits = sink.commits;
     this.ends = sink.ends;
     this.drained = new Promise((resolve) => (this.drain = resolve));
-    const { options, context, reader, database, deferred } = parts;
+    const { options, context, deferred } = parts;
     const failed = (what: string) => (error: unknown) =>
       context.logger.warn(`${what} of ${target} fails, and is tried again: ${connectionError(error).message}`);
     this.commitLoop = this.loop(failed('Writing down the position'));
@@ -66,7 +69,7 @@ export class TrackedSources implements TrackerHost, DeferredHost {
       pollInterval: options.pollInterval,
       readBytes: options.readBytes,
       trackers: () => this.trackers.values(),
-      read: (wanted) => reader.read(database(), wanted, sink.until),
+      read: (wanted) => this.read(wanted),
       failed: failed('Reading'),
     });
     this.deferredLoop = new DeferredLoop({
@@ -167,10 +170,20 @@ export class TrackedSources implements TrackerHost, DeferredHost {
   }
 
   async close(): Promise<void> {
-    this.drain();
+    this.drain('incomplete');
     this.commitLoop.stop();
     this.drop(this.all);
     await Promise.all([this.readLoop.stop(), this.deferredLoop.stop()]);
+  }
+
+  private async read(wanted: readonly ReadFrom[]): Promise<ReadResult> {
+    const { reader, database, context } = this.parts;
+    const result = await reader.read(database(), wanted, this.sink.until);
+    if (result.isCut && !this.isCut) {
+      this.isCut = true;
+      context.logger.warn(`EVT_POSITION: ${this.owner.target} leaves out what retention deleted before it was read.`);
+    }
+    return result;
   }
 
   private loop(failed: (error: unknown) => void): PositionLoop {
@@ -214,7 +227,7 @@ export class TrackedSources implements TrackerHost, DeferredHost {
     this.commitLoop.changed();
     if (!this.ends) return;
     const all = [...this.trackers.values(), ...this.deferred.values()];
-    if (all.every(({ isDrained }) => isDrained)) this.drain();
+    if (all.every(({ isDrained }) => isDrained)) this.drain(this.isCut ? 'incomplete' : undefined);
   }
 
   commitNow(tracker: SourceTracker): Promise<boolean> {
