@@ -9,6 +9,7 @@ import {
   serverDatabase,
 } from 'nestjs-eventing/postgres';
 import type { Pool, PoolClient } from 'pg';
+import { fromFirstToLast } from './first.to.last.js';
 import { createTopic } from './kafka.twin.js';
 import { sample } from './measure.js';
 import { orderNumber } from './order.event.js';
@@ -23,7 +24,7 @@ import {
   storeEvent,
   storeOrder,
 } from './outbox.twin.js';
-import { fromFirstToLast, sendAll } from './postgres.subjects.js';
+import { sendAll } from './postgres.subjects.js';
 import { quiet } from './quiet.logger.js';
 import type { Subject } from './subject.js';
 import { Tally } from './tally.js';

@@ -8,6 +8,15 @@ import { databaseTransactions, fromPg, pgTransactions } from './pg.adapter.js';
 import { fromPrisma, prismaTransactions } from './prisma.adapter.js';
 import { fromTypeOrm, typeOrmTransactions } from './typeorm.adapter.js';
 
+/** Transactions of a library, as far as a runner sees them. */
+function committing<Client>(log: string[], client: Client): <T>(work: (client: Client) => Promise<T>) => Promise<T> {
+  return async (work) => {
+    const result = await work(client);
+    log.push('committed');
+    return result;
+  };
+}
+
 describe('adapters', () => {
   let database: MemoryDatabase;
   let table: string;
@@ -46,6 +55,8 @@ describe('adapters', () => {
     const transactions = drizzleTransactions(drizzle(database.pglite), sql);
     expect(
       await transactions(async (tx, adapter) => {
+        // It may be a savepoint for all that is known.
+        expect(adapter.onCommit).toBeUndefined();
         await tx.execute(sql`SELECT 1`);
         return adapter(insert(), values);
       }),
@@ -58,6 +69,24 @@ describe('adapters', () => {
     expect(await rows()).toEqual(stored);
   });
 
+  it("tell of the commit of this room's own, when others see what was stored, and of no rollback", async () => {
+    const transactions = databaseTransactions(database);
+    const told: Promise<unknown[]>[] = [];
+    const tell = (): void => void told.push(rows());
+    await transactions(async (_sql, adapter) => {
+      await adapter(insert(), values);
+      for (let time = 0; time < 2; time++) adapter.onCommit?.(tell);
+      expect(told).toEqual([]);
+    });
+    expect(await Promise.all(told)).toEqual([stored]);
+    const failing = transactions(async (_sql, adapter) => {
+      adapter.onCommit?.(tell);
+      throw new Error('rolled back');
+    });
+    await expect(failing).rejects.toThrow('rolled back');
+    expect(told).toHaveLength(1);
+  });
+
   it("open this room's own: nothing stays of one that failed, even if nobody says so", async () => {
     const transactions = databaseTransactions(database);
     expect(await transactions((_sql, adapter) => adapter(insert(), values))).toEqual(inserted);
@@ -67,6 +96,33 @@ describe('adapters', () => {
     });
     await expect(swallowing).rejects.toThrow(/aborted|Failed query/);
     expect(await rows()).toEqual(stored);
+  });
+
+  it.each([
+    [
+      "TypeORM's",
+      (log: string[]) =>
+        typeOrmTransactions({
+          manager: { query: () => Promise.resolve([]) },
+          transaction: committing(log, { query: () => Promise.resolve([]) }),
+        }),
+    ],
+    [
+      "Prisma's",
+      (log: string[]) =>
+        prismaTransactions({ $transaction: committing(log, { $queryRawUnsafe: () => Promise.resolve([]) }) }),
+    ],
+  ])('tell of the commit of %s, and of no rollback', async (_whose, open) => {
+    const log: string[] = [];
+    const run = (work: () => void): Promise<void> =>
+      open(log)(async (_client, adapter) => {
+        adapter.onCommit?.(() => log.push('told'));
+        work();
+      });
+    await run(() => undefined);
+    expect(log).toEqual(['committed', 'told']);
+    await expect(run(() => { throw new Error('rolled back'); })).rejects.toThrow('rolled back'); // prettier-ignore
+    expect(log).toEqual(['committed', 'told']);
   });
 
   describe('of a pool of pg', () => {
@@ -123,9 +179,22 @@ describe('adapters', () => {
       expect([client.texts, client.released]).toEqual([['begin', 'rollback'], [false]]);
     });
 
-    it('reject where the commit was a rollback', async () => {
+    it('tell of the commit once it is done', async () => {
+      const told: string[][] = [];
+      await pgTransactions({ connect: async () => client })(async (_client, adapter) => {
+        adapter.onCommit?.(() => told.push([...client.texts]));
+      });
+      expect(told).toEqual([['begin', 'commit']]);
+    });
+
+    it('reject where the commit was a rollback, of which nobody is told', async () => {
       client.tag = 'ROLLBACK';
-      expect((await refusal(run(async () => 5))).code).toBe('EVT_TRANSACTION_FAILED');
+      let told = 0;
+      const rolledBack = pgTransactions({ connect: async () => client })(async (_client, adapter) =>
+        adapter.onCommit?.(() => told++),
+      );
+      expect((await refusal(rolledBack)).code).toBe('EVT_TRANSACTION_FAILED');
+      expect(told).toBe(0);
       expect([client.texts, client.released]).toEqual([['begin', 'commit', 'rollback'], [false]]);
     });
 

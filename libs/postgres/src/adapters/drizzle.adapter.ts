@@ -25,6 +25,7 @@ export function drizzleTransactions<Query, Transaction extends DrizzleTransactio
 ): TransactionRunner<Transaction> {
   return (work) =>
     database.transaction(async (tx) => {
+      // Without `onCommit`: what has `transaction` may be a transaction itself, and this one of its savepoints.
       const adapter = fromDrizzle(tx, sql);
       const result = await work(tx, adapter);
       await checkAlive(adapter);

@@ -1,7 +1,7 @@
 import type { Database, Row, Sql } from '../sql/database.js';
 import { rolledBack } from '../sql/rolled.back.js';
 import { PreparedTexts, type Preparing } from './prepared.texts.js';
-import { checkAlive, type TransactionAdapter, type TransactionRunner } from './transaction.adapter.js';
+import { checkAlive, CommitCalls, type TransactionAdapter, type TransactionRunner } from './transaction.adapter.js';
 
 /** What a client of `pg`, a transaction of PGlite and the `Sql` of this room have in common. */
 export interface PgQueryable {
@@ -45,15 +45,18 @@ export function pgTransactions<Client extends PgPoolClient>(
   }
   return async (work) => {
     const client = await pool.connect();
+    const commit = new CommitCalls();
     let broken = false;
     // A connection that breaks between two statements would end the process otherwise; the next statement rejects.
     const onError = (): void => void (broken = true);
     client.on('error', onError);
     try {
       await client.query('begin');
-      const result = await work(client, prepare ? prepared.adapter(client as unknown as Preparing) : fromPg(client));
+      const adapter = prepare ? prepared.adapter(client as unknown as Preparing) : fromPg(client);
+      const result = await work(client, commit.of(adapter));
       const { command } = await client.query('commit');
       if (command !== 'COMMIT') throw rolledBack();
+      commit.done();
       return result;
     } catch (error) {
       // One whose state nobody knows is not lent again.
@@ -68,12 +71,16 @@ export function pgTransactions<Client extends PgPoolClient>(
 
 /** Transactions of this room's own database. */
 export function databaseTransactions(database: Database): TransactionRunner<Sql> {
-  return (work) =>
-    database.transaction(async (sql) => {
+  return async (work) => {
+    const commit = new CommitCalls();
+    const result = await database.transaction(async (sql) => {
       const adapter = fromPg(sql);
-      const result = await work(sql, adapter);
+      const given = await work(sql, commit.of(adapter));
       // Of a server the database tells by itself.
       if (database.kind === 'embedded') await checkAlive(adapter);
-      return result;
+      return given;
     });
+    commit.done();
+    return result;
+  };
 }

@@ -1,5 +1,5 @@
 import type { Row } from '../sql/database.js';
-import { checkAlive, type TransactionAdapter, type TransactionRunner } from './transaction.adapter.js';
+import { checkAlive, CommitCalls, type TransactionAdapter, type TransactionRunner } from './transaction.adapter.js';
 
 /** The client that Prisma hands out in an interactive transaction. */
 export interface PrismaTransaction {
@@ -27,11 +27,15 @@ export function prismaTransactions<Transaction extends PrismaTransaction>(
   },
   options: PrismaTransactionOptions = {},
 ): TransactionRunner<Transaction> {
-  return (work) =>
-    client.$transaction(async (tx) => {
+  return async (work) => {
+    const commit = new CommitCalls();
+    const result = await client.$transaction(async (tx) => {
       const adapter = fromPrisma(tx);
-      const result = await work(tx, adapter);
+      const given = await work(tx, commit.of(adapter));
       await checkAlive(adapter);
-      return result;
+      return given;
     }, options);
+    commit.done();
+    return result;
+  };
 }

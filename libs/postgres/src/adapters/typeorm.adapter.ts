@@ -1,5 +1,5 @@
 import type { Row } from '../sql/database.js';
-import { checkAlive, type TransactionAdapter, type TransactionRunner } from './transaction.adapter.js';
+import { checkAlive, CommitCalls, type TransactionAdapter, type TransactionRunner } from './transaction.adapter.js';
 
 /** TypeORM's `EntityManager` or `QueryRunner`. */
 export interface TypeOrmQueryable {
@@ -22,11 +22,15 @@ export function typeOrmTransactions<Manager extends TypeOrmQueryable>(dataSource
   readonly manager: Manager;
   transaction<T>(work: (manager: Manager) => Promise<T>): Promise<T>;
 }): TransactionRunner<Manager> {
-  return (work) =>
-    dataSource.transaction(async (manager) => {
+  return async (work) => {
+    const commit = new CommitCalls();
+    const result = await dataSource.transaction(async (manager) => {
       const adapter = fromTypeOrm(manager);
-      const result = await work(manager, adapter);
+      const given = await work(manager, commit.of(adapter));
       await checkAlive(adapter);
-      return result;
+      return given;
     });
+    commit.done();
+    return result;
+  };
 }

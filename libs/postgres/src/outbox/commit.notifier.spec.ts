@@ -82,6 +82,31 @@ describe('the notifier of commits', () => {
     expect(asked().flat()).toHaveLength(1_000);
   });
 
+  it('notifies at once of a commit that it is told of, and then at most once in five milliseconds', async () => {
+    notifier.committed();
+    await clock.advance(0);
+    expect(database.questions).toEqual([{ xids: [], anyway: true, open: [] }]);
+    for (let time = 0; time < 100; time++) {
+      notifier.committed();
+      await clock.advance(1);
+    }
+    await clock.advance(60_000);
+    expect(database.questions.length).toBeLessThanOrEqual(22);
+    expect(database.questions.every(({ anyway }) => anyway)).toBe(true);
+    expect(clock.pending).toBe(0);
+  });
+
+  it('notifies of a commit that it is told of while a statement runs', async () => {
+    const gate = new Gate();
+    answer = () => gate.promise;
+    notifier.committed();
+    await clock.advance(1);
+    notifier.committed();
+    gate.open();
+    await clock.advance(10);
+    expect(database.questions).toHaveLength(2);
+  });
+
   it('asks again for one that stays open, less and less often, and not after relays have looked by themselves', async () => {
     open.add('1');
     notifier.watch('1');
@@ -169,8 +194,10 @@ describe('the notifier of commits', () => {
     for (const xid of ['1', '2']) {
       session.run('ada', () => notifier.watch(xid));
       await clock.advance(20);
+      session.run('ada', () => notifier.committed());
+      await clock.advance(20);
     }
-    expect(seen).toEqual([undefined, undefined]);
+    expect(seen).toEqual([undefined, undefined, undefined, undefined]);
   });
 
   describe('after a stop', () => {
@@ -181,6 +208,7 @@ describe('the notifier of commits', () => {
       const before = asked().length;
       await notifier.stop();
       notifier.watch('2');
+      notifier.committed();
       expect(clock.pending).toBe(0);
       await clock.advance(60_000);
       expect(asked()).toHaveLength(before);

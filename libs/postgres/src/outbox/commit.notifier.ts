@@ -2,6 +2,7 @@ import { type Clock, type ProviderLogger, settledWithin } from 'nestjs-eventing'
 import { isLostConnection, NotConnectedError } from '../postgres.errors.js';
 import type { Database } from '../sql/database.js';
 import type { OutboxStatements } from './outbox.statements.js';
+import type { CommitWatch } from './outbox.transaction.js';
 import { Pause } from './pause.js';
 
 export interface CommitNotifierOptions {
@@ -33,16 +34,18 @@ const PATIENCE = 1_000;
 
 /**
  * Notifies relays of transactions that have stored something, soon after they have committed. Not by these transactions: PostgreSQL lets
- * one that notifies commit at a time, so they would wait for each other's disk. One statement asks for all of them, and only latency
- * depends on it: what is forgotten, or lost with the process, relays find by looking.
+ * one that notifies commit at a time, so they would wait for each other's disk. Whoever runs a transaction may tell of its commit; else it is
+ * asked for by its id. One statement does for all of them, and only latency depends on it: what is forgotten, or lost with the process,
+ * relays find by looking.
  */
-export class CommitNotifier {
+export class CommitNotifier implements CommitWatch {
   /** Until there is something to ask. */
   readonly #news: Pause;
   /** Between two things to do. */
   readonly #rest: Pause;
   readonly #open = new Map<string, Watched>();
-  #overflowed = false;
+  /** Something has committed, or more is open than is remembered. */
+  #anyway = false;
   #running: Promise<void> | undefined;
   #stopping = false;
   #failing = false;
@@ -57,12 +60,16 @@ export class CommitNotifier {
     this.#running ??= this.#run();
   }
 
-  /** The transaction of this id has stored all that it will, and commits next. */
+  readonly committed = (): void => {
+    this.#anyway = true;
+    this.#news.ring();
+  };
+
   watch(xid: string): void {
     if (this.#stopping) return;
     const now = this.options.clock.now();
     if (this.#open.size < MOST || this.#open.has(xid)) this.#open.set(xid, { since: now, due: now });
-    else this.#overflowed = true;
+    else this.#anyway = true;
     this.#news.ring();
   }
 
@@ -78,7 +85,7 @@ export class CommitNotifier {
   async #run(): Promise<void> {
     while (!this.#stopping) {
       await this.#news.sleep(this.#untilDue());
-      if (!this.#stopping) await this.#rest.sleep(FIRST);
+      if (!this.#stopping && !this.#anyway) await this.#rest.sleep(FIRST);
       if (!this.#stopping) await this.#round();
       if (!this.#stopping) await this.#rest.sleep(REST);
     }
@@ -87,14 +94,14 @@ export class CommitNotifier {
   async #round(): Promise<void> {
     const now = this.options.clock.now();
     const asked = [...this.#open].filter(([, { due }]) => isDue(due, now));
-    const overflowed = this.#overflowed;
-    this.#overflowed = false;
-    if (asked.length === 0 && !overflowed) return;
+    const anyway = this.#anyway;
+    this.#anyway = false;
+    if (asked.length === 0 && !anyway) return;
     let open: ReadonlySet<string> = new Set();
     try {
       open = await this.#notify(
         asked.map(([xid]) => xid),
-        overflowed,
+        anyway,
       );
       this.#failing = false;
     } catch (error) {
@@ -121,6 +128,7 @@ export class CommitNotifier {
 
   /** @returns milliseconds; Infinity where nothing is open */
   #untilDue(): number {
+    if (this.#anyway) return 0;
     const now = this.options.clock.now();
     let least = Infinity;
     for (const { due } of this.#open.values()) least = Math.min(least, isDue(due, now) ? 0 : due - now);

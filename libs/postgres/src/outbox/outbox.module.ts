@@ -56,7 +56,7 @@ export class PostgresOutboxModule implements OnModuleInit {
         ? new CommitNotifier({ database, statements, service, pollInterval, clock, logger })
         : undefined;
     notifier?.start();
-    outbox.move({ service, context, database, onStored: notifier && ((xid) => notifier.watch(xid)) });
+    outbox.move({ service, context, database, watch: notifier });
     publisher.attach(new OutboxRelays({ outbox, database, publisher, notifier, service, instance, clock, logger }));
   }
 }

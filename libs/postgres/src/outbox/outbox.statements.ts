@@ -10,10 +10,15 @@ export class OutboxStatements {
   /** What is notified when something is stored: so that a relay need not wait for its next look. */
   readonly channel: string;
   readonly #schema: string;
+  /** Texts that each transaction uses, made once: whoever prepares them finds their names by them. */
+  readonly #storeOne: Record<'plain' | 'identified', string>;
 
   constructor(schema: string) {
     this.#schema = quotedSchema(schema);
     this.channel = `${schema}_outbox`;
+    const plain = `INSERT INTO ${this.#schema}.outbox (service, provider, id, channel, key, headers, body, time, durable, recipient)
+      VALUES ($1, $2, $3, $4, $5, $6, $7, $8::text::bigint, $9, $10)`;
+    this.#storeOne = { plain, identified: `${plain} ${RETURNING}` };
   }
 
   /**
@@ -21,9 +26,7 @@ export class OutboxStatements {
    * with an event pays. @param identified whether it gives the id of the transaction
    */
   storeOne(identified: boolean): string {
-    return `INSERT INTO ${this.#schema}.outbox (service, provider, id, channel, key, headers, body, time, durable, recipient)
-      VALUES ($1, $2, $3, $4, $5, $6, $7, $8::text::bigint, $9, $10)
-      ${identified ? RETURNING : ''}`;
+    return this.#storeOne[identified ? 'identified' : 'plain'];
   }
 
   /** Several messages. `$1` service, `$2` a JSON array of messages with their provider, in order. */

@@ -18,9 +18,17 @@ interface Waiting {
 export interface OutboxTransactionOptions {
   readonly service: string;
   readonly statements: OutboxStatements;
-  /** Called with the id of the transaction when all that it sends is stored. Without, nobody is told, and the id is not asked for. */
-  readonly onStored?: ((xid: string) => void) | undefined;
+  /** Told of what is stored and committed. Without, nobody is, and no transaction is asked for its id. */
+  readonly watch?: CommitWatch | undefined;
   readonly maxStaged: number;
+}
+
+/** Who has relays learn of what transactions have stored. */
+export interface CommitWatch {
+  /** The transaction of this id has stored all that it will, and commits next. */
+  watch(xid: string): void;
+  /** Some transaction has committed. */
+  readonly committed: () => void;
 }
 
 /**
@@ -32,6 +40,7 @@ export class OutboxTransaction implements UnitOfWork {
   #storing: Promise<void> | undefined;
   #ended = false;
   #failure: EventingError | undefined;
+  #hasStored = false;
   #xid: string | undefined;
 
   constructor(
@@ -58,7 +67,10 @@ export class OutboxTransaction implements UnitOfWork {
     this.#ended = true;
     await this.#storing;
     if (this.#failure !== undefined) throw this.#failure;
-    if (this.#xid !== undefined) this.options.onStored?.(this.#xid);
+    const { watch } = this.options;
+    if (watch === undefined || !this.#hasStored) return;
+    if (this.#xid !== undefined) watch.watch(this.#xid);
+    else this.adapter.onCommit?.(watch.committed);
   }
 
   /** The transaction is to be rolled back: what waits is not stored. Resolves when no statement runs. */
@@ -106,11 +118,12 @@ export class OutboxTransaction implements UnitOfWork {
   }
 
   get #identified(): boolean {
-    return this.options.onStored !== undefined;
+    return this.options.watch !== undefined && this.adapter.onCommit === undefined;
   }
 
   async #run(text: string, values: readonly unknown[]): Promise<void> {
     const [row] = await this.adapter(text, values);
+    this.#hasStored = true;
     if (typeof row?.['xid'] === 'string') this.#xid = row['xid'];
   }
 

@@ -3,7 +3,7 @@ import type { TransactionAdapter } from '../adapters/transaction.adapter.js';
 import type { Database, Row } from '../sql/database.js';
 import { type OutboxOptions, resolveOutboxOptions, type ResolvedOutboxOptions } from './outbox.options.js';
 import { OutboxStatements } from './outbox.statements.js';
-import { OutboxTransaction } from './outbox.transaction.js';
+import { type CommitWatch, OutboxTransaction } from './outbox.transaction.js';
 import { type MessageRow, messageOf } from './message.json.js';
 import {
   type ParkedFilter,
@@ -18,8 +18,7 @@ export interface OutboxHome {
   readonly service: string;
   readonly context: EventingContext;
   readonly database: Database;
-  /** Called with the id of each transaction that has stored all that it sends, and commits next. */
-  readonly onStored?: ((xid: string) => void) | undefined;
+  readonly watch?: CommitWatch | undefined;
 }
 
 /** How much waits, for one provider. */
@@ -73,9 +72,9 @@ export class Outbox {
 
   /** A unit of work for whoever opens scopes of its own, as an inbox does. Ended by `end()` before the commit, else by `abandon()`. */
   begin(adapter: TransactionAdapter): OutboxTransaction {
-    const { service, onStored } = this.#living;
+    const { service, watch } = this.#living;
     const { maxStaged } = this.options;
-    return new OutboxTransaction(adapter, { service, statements: this.statements, onStored, maxStaged });
+    return new OutboxTransaction(adapter, { service, statements: this.statements, watch, maxStaged });
   }
 
   /** Messages that were given up, oldest first. */

@@ -1,6 +1,6 @@
 import { Event } from 'nestjs-eventing';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { fromPg } from '../adapters/pg.adapter.js';
+import { databaseTransactions, fromPg } from '../adapters/pg.adapter.js';
 import type { TransactionAdapter } from '../adapters/transaction.adapter.js';
 import { QuestionedDatabase } from './commit.notifier.fixture.js';
 import { MemoryDatabase, Shop, type ShopOptions, until } from './outbox.fixture.js';
@@ -73,6 +73,24 @@ describe('how relays learn of what was stored', () => {
     await shop.empty();
     expect(texts.filter((text) => /returning/i.test(text))).toEqual([]);
     expect(database.questions).toEqual([]);
+  });
+
+  it('asks a transaction that tells of its commit for nothing', async () => {
+    const { shop, database } = await open();
+    const texts: string[] = [];
+    await databaseTransactions(memory)((_sql, adapter) => {
+      const recording: TransactionAdapter = Object.assign(
+        (text: string, values: readonly unknown[]) => {
+          texts.push(text);
+          return adapter(text, values);
+        },
+        { onCommit: adapter.onCommit },
+      );
+      return shop.outbox.within(recording, () => shop.runtime.events.sendEvent(OrderPlaced, { order: 'k' }));
+    });
+    await shop.empty();
+    expect([texts.length, texts.filter((text) => /returning/i.test(text))]).toEqual([1, []]);
+    expect(database.questions).toEqual([{ xids: [], anyway: true, open: [] }]);
   });
 
   it('forgets a transaction that was rolled back after its work was done', async () => {
