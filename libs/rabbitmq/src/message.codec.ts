@@ -12,7 +12,8 @@ export const NOT_BEFORE = 'eventing-not-before';
 export const KEY = 'cloudEvents:partitionkey';
 export const CONTENT_TYPE = 'content-type';
 
-const OWN = new Set([REF, ATTEMPT, NOT_BEFORE, KEY]);
+/** Names that mean something to us. */
+export const OWN: ReadonlySet<string> = new Set([REF, ATTEMPT, NOT_BEFORE, KEY]);
 /** What the broker adds. */
 const BROKERS =
   /^x-(?:death|(?:first|last)-death-(?:exchange|queue|reason)|delivery-count|acquired-count|stream-offset)$/;
@@ -141,7 +142,8 @@ function asHeader(value: unknown): HeaderValue {
   return JSON.stringify(value).slice(0, LARGEST_NESTED);
 }
 
-function isShort(text: string): boolean {
+/** It fits into one of AMQP's short strings. */
+export function isShort(text: string): boolean {
   return text.length <= LONGEST_TEXT && (text.length <= LONGEST_TEXT / 3 || Buffer.byteLength(text) <= LONGEST_TEXT);
 }
 

@@ -1,6 +1,6 @@
 import type { ChannelModel, ConfirmChannel, Message } from 'amqplib';
 import { Alarm, backoff, type Clock, type ErrorCode, EventingError, type ProviderLogger, PublishCall, type PublishFailure, settledWithin, type Timer } from 'nestjs-eventing'; // prettier-ignore
-import { encodeProperties } from './message.codec.js';
+import { ChannelWriter } from './channel.writer.js';
 import { type Parcel, QueuedParcel } from './parcel.js';
 import { connectionError, refused } from './rabbit.errors.js';
 import { ignore, type LinkUser } from './rabbit.link.js';
@@ -34,6 +34,7 @@ export class PublishQueue implements LinkUser {
   private unconfirmed = new UnconfirmedWindow();
   private channel: ConfirmChannel | undefined;
   private connection: ChannelModel | undefined;
+  private writer: ChannelWriter | undefined;
   private congested = false;
   private closed = false;
   /** Channels lost in a row without a confirmation in between. */
@@ -121,24 +122,21 @@ export class PublishQueue implements LinkUser {
       this.write();
     });
     this.channel = channel;
+    this.writer = new ChannelWriter(channel);
     this.congested = false;
     this.unconfirmed = new UnconfirmedWindow();
     this.write();
   }
 
   private write(): void {
-    const { channel, parcels, unconfirmed } = this;
-    if (channel === undefined) return;
+    const { writer, parcels, unconfirmed } = this;
+    if (writer === undefined) return;
     const most = this.options.maxUnconfirmed;
     while (!this.congested && this.next < parcels.length && unconfirmed.size < most && unconfirmed.bytes < MOST_BYTES) {
       const queued = parcels[this.next++] as QueuedParcel;
       if (queued.done) continue;
-      const { exchange, routingKey, body, sent, persistent, mandatory, expiration } = queued.parcel;
       try {
-        const properties = encodeProperties(sent, persistent);
-        if (mandatory) properties.mandatory = true;
-        if (expiration !== undefined) properties.expiration = expiration;
-        this.congested = !channel.publish(exchange, routingKey, body, properties);
+        this.congested = !writer.write(queued.parcel);
       } catch (error) {
         // The channel is on its way out and refuses everything: it is no fault of this message.
         if (error instanceof Error && error.name === 'IllegalOperationError') {
@@ -152,6 +150,7 @@ export class PublishQueue implements LinkUser {
       queued.written = true;
       unconfirmed.add(queued);
     }
+    if (!writer.flush()) this.congested = true;
     this.forgetWritten();
   }
 
@@ -189,7 +188,7 @@ export class PublishQueue implements LinkUser {
   private lost(): void {
     if (this.channel === undefined) return;
     this.channel.on('error', ignore);
-    this.channel = undefined;
+    this.channel = this.writer = undefined;
     const unconfirmed = this.unconfirmed.drain().filter(({ done }) => !done);
     for (const queued of unconfirmed) queued.returned = false;
     this.parcels = [...unconfirmed, ...this.parcels.slice(this.next)];

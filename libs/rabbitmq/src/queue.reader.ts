@@ -30,6 +30,8 @@ export interface ReaderHost {
 /** What is due in so many milliseconds waits at the kernel; more, and it is deferred once more. */
 const WORTH_DEFERRING = 1_000;
 const CLOSE_WITHIN = 1_000;
+/** A busy broker takes its time to work on acknowledgements; what it has not worked on by then is delivered again. */
+const HEARD_WITHIN = 5_000;
 
 /** Reads one queue over one AMQP channel, until that is closed. Then it is over: what is settled later has no effect. */
 export class QueueReader implements DeliveryOwner {
@@ -154,7 +156,7 @@ export class QueueReader implements DeliveryOwner {
     this.flush();
     await settledWithin(
       quietly(() => this.heard()),
-      CLOSE_WITHIN,
+      HEARD_WITHIN,
     );
     await before(this.window.head);
     await settledWithin(
