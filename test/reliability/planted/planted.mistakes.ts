@@ -22,7 +22,9 @@ export const PLANTED_MISTAKES: readonly PlantedMistake[] = [
     name: 'a relay that writes down what it has not published yet',
     file: 'libs/postgres/src/outbox/outbox.relay',
     instead: 'return this.#settle(held, rows, await batch.run(goOn));',
+    // And takes its time in between: a process that is killed is to be killed there.
     put: `await this.#settle(held, rows, { sent: rows, failed: [], away: undefined });
+      await new Promise((resolve) => setTimeout(resolve, 700));
       await batch.run(goOn);
       return 0;`,
     shows: ['lost', 'outbox'],
