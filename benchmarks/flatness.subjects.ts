@@ -19,10 +19,11 @@ import {
   serverDatabase,
 } from 'nestjs-eventing/postgres';
 import { Pool, type PoolClient } from 'pg';
+import { fromFirstToLast } from './first.to.last.js';
 import { sample } from './measure.js';
 import { orderNumber, OrderPlaced } from './order.event.js';
 import { counted } from './outbox.twin.js';
-import { fromFirstToLast, sendAll } from './postgres.subjects.js';
+import { sendAll } from './postgres.subjects.js';
 import { quiet } from './quiet.logger.js';
 import type { Subject } from './subject.js';
 import { Tally } from './tally.js';

@@ -2,9 +2,10 @@ import { Logger, makeWorkerUtils, run, type Runner, type WorkerUtils } from 'gra
 import { randomUUID } from 'node:crypto';
 import { Client } from 'pg';
 import PgBoss from 'pg-boss';
+import { fromFirstToLast } from './first.to.last.js';
 import { sample } from './measure.js';
 import { orderNumber, type OrderPlaced } from './order.event.js';
-import { fromFirstToLast, sendAll } from './postgres.subjects.js';
+import { sendAll } from './postgres.subjects.js';
 import { headersOf } from './postgres.twin.js';
 import type { Subject } from './subject.js';
 import { Tally } from './tally.js';

@@ -3,7 +3,8 @@ import { randomUUID } from 'node:crypto';
 import { EventingRuntime, resolveOptions } from 'nestjs-eventing';
 import { type Database, embedded, postgres, type PostgresFactory } from 'nestjs-eventing/postgres';
 import { join } from 'node:path';
-import { type Sample, sample } from './measure.js';
+import { fromFirstToLast } from './first.to.last.js';
+import { sample } from './measure.js';
 import { orderNumber, OrderPlaced } from './order.event.js';
 import { type BareDatabase, embeddedByHand, INSERTED, QueueByHand, serverByHand } from './postgres.twin.js';
 import { quiet } from './quiet.logger.js';
@@ -117,15 +118,6 @@ export function publishByHand(settings: Settings): Subject {
     },
     close: () => database.close(),
   };
-}
-
-/** What consuming a backlog takes, without what connecting takes. */
-export async function fromFirstToLast(tally: Tally, events: number, start: () => Promise<unknown>): Promise<Sample> {
-  const first = tally.reached(1);
-  await start();
-  await first;
-  const before = tally.count;
-  return sample(events - before, async () => tally.reached(events));
 }
 
 /** A listener of a service of its own reads the log from its beginning. */
