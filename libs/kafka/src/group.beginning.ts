@@ -30,10 +30,11 @@ export class GroupBeginning {
         // What a last process left behind by dying.
         if (!this.subscription.durable) await driver.forgetGroup(this.group);
         const sources = await this.sources();
-        const committed = new Set((await driver.committed(this.group, sources)).map(({ topic }) => topic));
-        for (const { topic, partition } of sources) if (!committed.has(topic)) this.unseen.set(topic, partition + 1);
+        const { positions, unstable } = await driver.positions(this.group, sources);
+        const known = new Set([...positions, ...unstable].map(({ topic }) => topic));
+        for (const { topic, partition } of sources) if (!known.has(topic)) this.unseen.set(topic, partition + 1);
         // A known subscription with a new retry topic: whatever is in there may be its own.
-        if (committed.size > 0) this.unseen.delete(retry.topic);
+        if (known.size > 0) this.unseen.delete(retry.topic);
         return;
       } catch (error) {
         const final = hopeless(error);
@@ -79,7 +80,8 @@ export class GroupBeginning {
     for (let attempt = 1; !this.stopped; attempt++) {
       try {
         const sources = await this.sources();
-        if ((await this.parts.driver.committed(this.group, sources)).length === sources.length) {
+        const { positions, unstable } = await this.parts.driver.positions(this.group, sources);
+        if (positions.length + unstable.length === sources.length) {
           this.unseen.clear();
           return true;
         }

@@ -3,7 +3,7 @@ import { CommitLoop } from './commit.loop.js';
 import { decodeNotes } from './commit.metadata.js';
 import { DelayedSurrender } from './delayed.surrender.js';
 import { GroupBeginning } from './group.beginning.js';
-import { DriverError, sourceName, type CommittedPosition, type DriverMember, type MemberListener, type StablePositions, type TopicPartition } from './kafka.driver.js'; // prettier-ignore
+import { DriverError, sourceName, type CommittedPosition, type DriverMember, type MemberListener, type TopicPartition } from './kafka.driver.js'; // prettier-ignore
 import { hopeless, remedyOf, unstableText } from './kafka.errors.js';
 import { retryTargets } from './retry.topic.js';
 import { OutputBatches } from './output.batches.js';
@@ -125,7 +125,7 @@ export class GroupSubscription implements SubscriptionHandle, MemberListener {
     const gaining = (this.gaining = { valid: true });
     // A process that had them and does not know better can change their positions no more from here on.
     await this.transactions?.take(sources);
-    const { positions: committed, unstable } = await this.positionsOf(sources);
+    const { positions: committed, unstable } = await this.member.positions(sources);
     const positions = new Map(committed.map((position) => [sourceName(position), position]));
     const waiting = new Set(unstable.map(sourceName));
     const unknown = sources.filter((one) => !positions.has(sourceName(one)) && !waiting.has(sourceName(one)));
@@ -240,12 +240,6 @@ export class GroupSubscription implements SubscriptionHandle, MemberListener {
     // The first of a spell, the second, the fourth.
     if ((count & (count - 1)) === 0) logger.warn(`${this.group} takes ${name} over anew: ${error.message}`);
     this.surrender.after(pause, [source]);
-  }
-
-  private async positionsOf(sources: readonly TopicPartition[]): Promise<StablePositions> {
-    const { driver } = this.parts;
-    if (this.transactions !== undefined) return driver.stable(this.group, sources);
-    return { positions: await driver.committed(this.group, sources), unstable: [] };
   }
 
   /** A position that a transaction may still change is not guessed at: it is asked for again and again, while the others go on. */

@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, i
 import { startOwnKafkaCluster, type KafkaCluster } from '../../../test/brokers/brokers.js';
 import { textOf, until } from './kafka.fixture.js';
 import { TestService } from './kafka.process.fixture.js';
-import { FLAWLESS, Relays } from './kafka.relay.fixture.js';
+import { Relays } from './kafka.relay.fixture.js';
 import {
   END_TRANSACTION,
   MeddlingNetwork,
@@ -69,7 +69,7 @@ describe.skipIf(brokers.length === 0)('a transaction whose request was not answe
     network.meddle = () => 'lose-answer';
     await process.stop();
     await relays.process();
-    expect(await relays.flaws()).toEqual(FLAWLESS);
+    await relays.expectFlawless();
   });
 
   it('is found out about where its end is never answered', async () => {
@@ -81,7 +81,7 @@ describe.skipIf(brokers.length === 0)('a transaction whose request was not answe
     await until('it takes it over', () => process.context.lines.some((line) => line.includes('over anew')));
     network.meddle = () => 'go';
     await relays.send(5);
-    expect(await relays.flaws()).toEqual(FLAWLESS);
+    await relays.expectFlawless();
   });
 
   it('is taken over without blaming the event that was at work', async () => {
@@ -138,7 +138,7 @@ describe.skipIf(brokers.length === 0)('a transaction whose request was not answe
     await until('the others go on', () => heir.received.deliveries.length > 10);
     expect(heir.received.deliveries.map(({ source }) => source)).not.toContain(`${channel}/0`);
     await open.commit();
-    expect(await others.flaws()).toEqual(FLAWLESS);
+    await others.expectFlawless();
     await producer.disconnect();
   });
 });
@@ -216,7 +216,7 @@ describe('a transaction on several brokers', { timeout: 180_000 }, () => {
     await mended;
     await until('the very same outputs are tried again, with nothing behind them', () => tries > 1);
     await relays.send(20);
-    expect(await relays.flaws()).toEqual(FLAWLESS);
+    await relays.expectFlawless();
   });
 
   it('says what is refused while too few replicas are in sync, does not hurry, and goes on when they are back', async () => {
@@ -245,7 +245,7 @@ describe('a transaction on several brokers', { timeout: 180_000 }, () => {
     await own().node(2).restart();
     await own().untilLive(3);
     await relays.send(5);
-    expect(await relays.flaws()).toEqual(FLAWLESS);
+    await relays.expectFlawless();
   });
 });
 

@@ -13,10 +13,11 @@ export interface KafkaDriver {
   createTopics(plans: readonly TopicPlan[]): Promise<void>;
   /** Where partitions begin, end, or hold the first record of a time (their end where there is none). */
   offsets(topic: string, partitions: readonly number[], at: OffsetQuery): Promise<ReadonlyMap<number, number>>;
-  /** Committed positions of a group; partitions without one are left out. */
-  committed(group: string, partitions: readonly TopicPartition[]): Promise<CommittedPosition[]>;
-  /** The same, once no transaction over them is being ended. Waits for some seconds; what is unstable by then is named. */
-  stable(group: string, partitions: readonly TopicPartition[]): Promise<StablePositions>;
+  /**
+   * Positions of a group, once no transaction over them is being ended: waits for some seconds for that. Whoever answers may have lost the
+   * group to another broker without knowing it yet; a member asks better.
+   */
+  positions(group: string, partitions: readonly TopicPartition[]): Promise<StablePositions>;
   /** Drops a group and its positions, if nobody is a member of it. */
   forgetGroup(group: string): Promise<void>;
   /** Reads once, without any group. Waits for at most `wait` milliseconds for something to read. */
@@ -58,6 +59,7 @@ export interface CommittedPosition extends TopicPartition {
 }
 
 export interface StablePositions {
+  /** Partitions without one are left out. */
   readonly positions: readonly CommittedPosition[];
   /** A transaction that is not ended may change these. */
   readonly unstable: readonly TopicPartition[];
@@ -191,6 +193,11 @@ export interface DriverMember {
   start(): void;
   /** Commits as this member. Rejects with `StaleMemberError` when the partitions may belong to another by now. */
   commit(positions: readonly CommittedPosition[]): Promise<void>;
+  /**
+   * Positions of the group, told by the broker that let this member in: it could not have done that if the group were another's by then,
+   * while one that was suspended, or is busy, answers from what it remembers.
+   */
+  positions(partitions: readonly TopicPartition[]): Promise<StablePositions>;
   /** Lets go of partitions whose state was lost, and joins again to get them, or not, as if for the first time. */
   surrender(sources: readonly TopicPartition[]): void;
   /** Leaves the group, so that others take over at once. Bounded in time; never rejects. */

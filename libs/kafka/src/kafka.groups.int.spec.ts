@@ -2,6 +2,7 @@ import type { Delivery } from 'nestjs-eventing';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
 import { until } from './kafka.fixture.js';
 import { accept, acceptAll, keepAll, numbers, TestService, type Received } from './kafka.process.fixture.js';
+import { FIND_COORDINATOR, MeddlingNetwork, READ_POSITIONS, SYNC_GROUP } from './meddling.network.fixture.js';
 
 const brokers = inject('kafkaBrokers');
 
@@ -155,5 +156,20 @@ describe.skipIf(brokers.length === 0)('subscriptions on Kafka', { timeout: 60_00
     await until('all arrive', () => before.texts.length + after.texts.length === 120);
     expect(before.deliveries.every((delivery) => delivery.channel === channel)).toBe(true);
     expect(after.texts.filter((text) => Number(text) >= 100)).toHaveLength(60);
+  });
+
+  it('asks for its positions who let it in, and nobody whom others name by then', async () => {
+    const network = new MeddlingNetwork();
+    const asked: number[] = [];
+    network.meddle = ({ api }) => {
+      asked.push(api);
+      return 'go';
+    };
+    const shop = await service.started({ openSocket: network.open });
+    asked.length = 0;
+    await shop.subscribe('Receipt', channel);
+    const since = asked.slice(asked.indexOf(SYNC_GROUP));
+    expect(since).toContain(READ_POSITIONS);
+    expect(since.slice(0, since.indexOf(READ_POSITIONS))).not.toContain(FIND_COORDINATOR);
   });
 });

@@ -12,7 +12,7 @@ import { checkStart } from './start.position.js';
 import { Topology } from './topology.js';
 
 /**
- * Events on Apache Kafka 2.4 or newer. A channel is a topic, a listener is a consumer group `<service>.<listener>`.
+ * Events on Apache Kafka 2.5 or newer. A channel is a topic, a listener is a consumer group `<service>.<listener>`.
  *
  * Throws EVT_INVALID_OPTIONS at once for options that cannot be used. See docs/providers/kafka.md.
  */

@@ -12,6 +12,7 @@ export class Relays {
   readonly out: string;
   private reader!: TestProcess;
   private seen!: Received;
+  private readonly processes: TestProcess[] = [];
   private sent = 0;
 
   constructor(
@@ -35,6 +36,7 @@ export class Relays {
   ): Promise<{ readonly process: TestProcess; readonly received: Received }> {
     const given = { transactions: true, sessionTimeout: 2_000, heartbeatInterval: 200, ...this.options, ...options };
     const process = this.service.process(given);
+    this.processes.push(process);
     await process.start(this.service.channel, this.out);
     const received = await process.subscribe('Relay', this.service.channel, settle, { transactional: true });
     return { process, received };
@@ -84,8 +86,11 @@ export class Relays {
     return this.seen.texts.map(Number);
   }
 
-  /** What is wrong with what came out, once as many as were sent have come. `FLAWLESS`: each once, those of a key in order. */
-  async flaws(patience = 60_000): Promise<Flaws> {
+  /**
+   * Resolves when as many outputs as were sent have come, each once, those of a key in order. Throws with what is wrong, and what the processes
+   * said: faults of brokers seldom repeat themselves for whoever would like to look closer.
+   */
+  async expectFlawless(patience = 60_000): Promise<void> {
     await until('every output arrives', () => new Set(this.numbers).size >= this.sent, patience);
     // What would come twice is already written, or will be by a process that has not noticed yet.
     await new Promise((resolve) => setTimeout(resolve, 1_000));
@@ -99,24 +104,21 @@ export class Relays {
       return n < before;
     });
     const strange = numbers.filter((n) => !(n < this.sent));
-    return { twice: this.some(twice), late: this.some(late), strange: this.some(strange) };
+    const flaws = [...this.some('twice', twice), ...this.some('late', late), ...this.some('strange', strange)];
+    if (flaws.length === 0) return;
+    const told = this.processes.flatMap(({ context }, index) =>
+      context.lines.map((line) => `process ${index}: ${line}`),
+    );
+    throw new Error([`of ${this.sent} sent, ${numbers.length} came`, ...flaws, ...told].join('\n'));
   }
 
   /** The first few, with where each output is and where its input was: one input relayed twice, two inputs, or one output read twice. */
-  private some(numbers: readonly number[]): readonly string[] {
+  private some(flaw: string, numbers: readonly number[]): string[] {
     return numbers.slice(0, 8).map((n) => {
       const places = this.seen.deliveries
         .filter((delivery) => textOf(delivery) === String(n))
         .map(({ position, headers }) => `${position} from ${Buffer.from(headers[ORIGIN] ?? 'nowhere').toString()}`);
-      return `${n} at ${places.join(', ')}`;
+      return `${flaw} of ${numbers.length}: ${n} at ${places.join(', ')}`;
     });
   }
 }
-
-export interface Flaws {
-  readonly twice: readonly string[];
-  readonly late: readonly string[];
-  readonly strange: readonly string[];
-}
-
-export const FLAWLESS: Flaws = { twice: [], late: [], strange: [] };

@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, i
 import { startOwnKafka, startOwnKafkaCluster, type KafkaBroker } from '../../../test/brokers/brokers.js';
 import { until } from './kafka.fixture.js';
 import { acceptAll, TestService } from './kafka.process.fixture.js';
-import { FLAWLESS, Relays } from './kafka.relay.fixture.js';
+import { Relays } from './kafka.relay.fixture.js';
 import { letterOf } from '../../eventing/src/scripted.provider.fixture.js';
 import { StallingNetwork } from './stalling.network.fixture.js';
 
@@ -24,11 +24,11 @@ describe.skipIf(brokers.length === 0)('transactions on Kafka', { timeout: 180_00
   it('commit outputs and positions together, soon, and again after a restart', async () => {
     const { process } = await relays.process();
     await relays.send(500);
-    expect(await relays.flaws()).toEqual(FLAWLESS);
+    await relays.expectFlawless();
     await process.stop();
     await relays.process();
     await relays.send(10);
-    expect(await relays.flaws()).toEqual(FLAWLESS);
+    await relays.expectFlawless();
   });
 
   it('let nobody see an output twice or out of order, however often processes die', async () => {
@@ -42,7 +42,7 @@ describe.skipIf(brokers.length === 0)('transactions on Kafka', { timeout: 180_00
       await end();
     }
     await relays.process();
-    expect(await relays.flaws()).toEqual(FLAWLESS);
+    await relays.expectFlawless();
   });
 
   it('are closed to a process that was suspended beyond its session, whatever it still had under way', async () => {
@@ -59,7 +59,7 @@ describe.skipIf(brokers.length === 0)('transactions on Kafka', { timeout: 180_00
       network.go();
       await pause(500);
       await end();
-      expect(await relays.flaws()).toEqual(FLAWLESS);
+      await relays.expectFlawless();
       await zombie.process.stop();
       await heir.process.stop();
     }
@@ -74,7 +74,7 @@ describe.skipIf(brokers.length === 0)('transactions on Kafka', { timeout: 180_00
     await first.process.stop();
     sends.push(relays.send(300));
     await Promise.all(sends);
-    expect(await relays.flaws()).toEqual(FLAWLESS);
+    await relays.expectFlawless();
   });
 
   it('store a dead letter with the position, or not at all', async () => {
@@ -188,7 +188,7 @@ describe('transactions on a Kafka that is in trouble', { timeout: 180_000 }, () 
       await own().resume();
     }
     await end();
-    expect(await relays.flaws(120_000)).toEqual(FLAWLESS);
+    await relays.expectFlawless(120_000);
   });
 });
 
@@ -212,7 +212,7 @@ describe('transactions on three brokers', { timeout: 180_000 }, () => {
       await cluster.untilLive(3);
     }
     await end();
-    expect(await relays.flaws(120_000)).toEqual(FLAWLESS);
+    await relays.expectFlawless(120_000);
     await service.stop();
   });
 });

@@ -100,6 +100,11 @@ export class KafkajsCluster {
     return this.lease(`${nodeId}/${address.host}:${address.port}/${lane}`, lane, () => this.open(address));
   }
 
+  /** Another connection to the same broker. */
+  beside({ host, port }: KafkajsConnection, lane: string): Promise<KafkajsConnection> {
+    return this.lease(`${host}:${port}/${lane}`, lane, () => this.open({ host, port }));
+  }
+
   async controller(): Promise<KafkajsConnection> {
     if (!this.nodes.has(this.controllerId)) await this.metadata([]);
     // Any broker hands it on, or says who else is the controller by now. Not on the connection for quick answers: this one may take its time.

@@ -21,7 +21,6 @@ const API_KEYS = {
   ListOffsets: 2,
   Metadata: 3,
   OffsetCommit: 8,
-  OffsetFetch: 9,
   GroupCoordinator: 10,
   JoinGroup: 11,
   Heartbeat: 12,
@@ -43,9 +42,8 @@ const PRODUCE = { key: 0, version: 7 };
 const FETCH = { key: 1, version: 10 };
 const POSITION_FETCH = { key: 9, version: 7 };
 const RENEWAL = { key: 22, version: 3 };
+/** Of our own encoding; Kafka 2.5 is the first that knows all of them. */
 const EXCHANGES = { Produce: PRODUCE, Fetch: FETCH, OffsetFetch: POSITION_FETCH, InitProducerId: RENEWAL } as const;
-/** Those that not every broker knows that is let in, with the Kafka that does. */
-const SINCE: Partial<Record<keyof typeof EXCHANGES, string>> = { OffsetFetch: '2.5', InitProducerId: '2.5' };
 const SASL_AUTHENTICATE = 36;
 
 /**
@@ -98,8 +96,7 @@ export class KafkajsConnection {
         .apiVersions) {
         this.versions[api.apiKey] = api;
       }
-      this.requireVersion(PRODUCE, 'Produce');
-      this.requireVersion(FETCH, 'Fetch');
+      for (const [name, api] of Object.entries(EXCHANGES)) this.requireVersion(api, name);
       this.connection.setVersions(this.versions);
       this.connection.setSupportAuthenticationProtocol(this.versions[SASL_AUTHENTICATE] !== undefined);
       await this.connection.authenticate();
@@ -128,8 +125,6 @@ export class KafkajsConnection {
     timeout: number,
   ): Promise<Answer> {
     const { key, version } = EXCHANGES[api];
-    const since = SINCE[api];
-    if (since !== undefined) this.requireVersion(EXCHANGES[api], api, since);
     // What kafkajs takes for an encoder: something with `buf` and `buffer`.
     const encoded = { buf: body, buffer: body };
     const request = { apiKey: key, apiVersion: version, apiName: api, encode: () => Promise.resolve(encoded) };
@@ -188,12 +183,12 @@ export class KafkajsConnection {
     return socket;
   }
 
-  private requireVersion(api: { key: number; version: number }, name: string, kafka = '2.4'): void {
+  private requireVersion(api: { key: number; version: number }, name: string): void {
     const range = this.versions[api.key];
     if (range !== undefined && range.minVersion <= api.version && range.maxVersion >= api.version) return;
     throw new DriverError(
       'UNSUPPORTED_VERSION',
-      `the broker at ${this.host}:${this.port} does not speak version ${api.version} of ${name}: Kafka ${kafka} or newer is needed`,
+      `the broker at ${this.host}:${this.port} does not speak version ${api.version} of ${name}: Kafka 2.5 or newer is needed`,
     );
   }
 }

@@ -1,9 +1,7 @@
 import { backoff } from 'nestjs-eventing';
-import { byTopic } from './by.topic.js';
 import {
   DriverError,
   sourceName,
-  type CommittedPosition,
   type DriverMember,
   type DriverProducer,
   type DriverReader,
@@ -22,10 +20,10 @@ import {
 } from './kafka.driver.js';
 import { KafkajsCluster, type ClusterWatcher } from './kafkajs.cluster.js';
 import { errorOfCode, isRetriable, throwOnCode } from './kafkajs.codes.js';
-import type { ConnectionSettings } from './kafkajs.connection.js';
+import type { ConnectionSettings, KafkajsConnection } from './kafkajs.connection.js';
 import { FetchAnswerDecoder, encodeFetch } from './kafkajs.fetch.js';
 import { KafkajsMember } from './kafkajs.member.js';
-import { decodePositions, encodePositionFetch } from './kafkajs.positions.js';
+import { readPositions } from './kafkajs.positions.js';
 import { KafkajsProducer } from './kafkajs.producer.js';
 import { KafkajsReader } from './kafkajs.reader.js';
 import { KafkajsTransactor } from './kafkajs.transactor.js';
@@ -38,8 +36,6 @@ const KEPT = new Set(['NON_EMPTY_GROUP', 'GROUP_ID_NOT_FOUND']);
 const LOOKS = 12;
 /** To each broker, for all transactions of a subscription. */
 const TRANSACTION_CONNECTIONS = 4;
-/** How often a position is looked for that a transaction is about to change; some seconds. */
-const STABLE_LOOKS = 24;
 /** What a reader may see: everything, or what is committed. */
 const UNCOMMITTED = 0;
 const COMMITTED = 1;
@@ -98,40 +94,9 @@ export class KafkajsDriver implements KafkaDriver {
     });
   }
 
-  async committed(group: string, partitions: readonly TopicPartition[]): Promise<CommittedPosition[]> {
-    if (partitions.length === 0) return [];
-    const topics = byTopic(partitions, ({ partition }) => ({ partition }));
-    const coordinator = await this.cluster.coordinator(group, 'control');
-    const answer = await coordinator.call<{
-      errorCode?: number;
-      responses: {
-        topic: string;
-        partitions: { partition: number; offset: string; metadata: string | null; errorCode: number }[];
-      }[];
-    }>('OffsetFetch', {
-      groupId: group,
-      topics,
-    });
-    throwOnCode(answer.errorCode ?? 0, `reading the positions of group ${group}`);
-    const positions: CommittedPosition[] = [];
-    for (const { topic, partitions: ofTopic } of answer.responses) {
-      for (const { partition, offset, metadata, errorCode } of ofTopic) {
-        throwOnCode(errorCode, `reading the position of group ${group} in ${topic}/${partition}`);
-        if (Number(offset) >= 0) positions.push({ topic, partition, offset: Number(offset), metadata: metadata ?? '' });
-      }
-    }
-    return positions;
-  }
-
-  async stable(group: string, partitions: readonly TopicPartition[]): Promise<StablePositions> {
-    const body = encodePositionFetch(group, partitions);
-    const decode = (answer: Buffer): Promise<StablePositions> => decodePositions(answer, group);
-    for (let look = 1; ; look++) {
-      const coordinator = await this.cluster.coordinator(group, 'control');
-      const found = await coordinator.exchange('OffsetFetch', body, decode, this.settings.options.requestTimeout);
-      if (found.unstable.length === 0 || look >= STABLE_LOOKS) return found;
-      await new Promise((resolve) => setTimeout(resolve, backoff(look, 10, 500)));
-    }
+  positions(group: string, partitions: readonly TopicPartition[]): Promise<StablePositions> {
+    const coordinator = (): Promise<KafkajsConnection> => this.cluster.coordinator(group, 'control');
+    return readPositions(coordinator, group, partitions, this.settings.options.requestTimeout);
   }
 
   async forgetGroup(group: string): Promise<void> {

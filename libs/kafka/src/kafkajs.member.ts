@@ -9,6 +9,7 @@ import {
   type DriverMember,
   type MemberListener,
   type MemberOptions,
+  type StablePositions,
   type TopicPartition,
 } from './kafka.driver.js';
 import type { ResolvedKafkaOptions } from './kafka.options.js';
@@ -23,6 +24,7 @@ import {
   encodeAssignment,
   encodeSubscription,
 } from './kafkajs.membership.js';
+import { readPositions } from './kafkajs.positions.js';
 
 interface JoinAnswer {
   readonly errorCode: number;
@@ -89,6 +91,16 @@ export class KafkajsMember implements DriverMember {
     for (const { topic, partitions } of answer.responses) {
       for (const { partition, errorCode } of partitions) throwOnCode(errorCode, `committing ${topic}/${partition}`);
     }
+  }
+
+  positions(partitions: readonly TopicPartition[]): Promise<StablePositions> {
+    const { connection, lane } = this;
+    // Not the usual connection itself: an answer that waits there would keep heartbeats waiting.
+    const beside = (): Promise<KafkajsConnection> =>
+      connection === undefined
+        ? Promise.reject(new StaleMemberError('UNKNOWN_MEMBER_ID', `${this.membership.group} was not joined`))
+        : this.cluster.beside(connection, `${lane}/positions`);
+    return readPositions(beside, this.membership.group, partitions, this.options.requestTimeout);
   }
 
   surrender(sources: readonly TopicPartition[]): void {

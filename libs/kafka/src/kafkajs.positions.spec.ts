@@ -74,6 +74,7 @@ describe('the answer', () => {
         ['retry', [[2, 7, '', 0]]],
       ]),
       'shop.A',
+      [],
     );
     expect(found.positions).toEqual([
       { topic: 'orders', partition: 0, offset: 42, metadata: '1;a=2' },
@@ -87,16 +88,24 @@ describe('the answer', () => {
       [0, 42, '', 88],
       [1, 7, '', 0],
     ] as const;
-    expect(await decodePositions(answer([['orders', orders]]), 'shop.A')).toEqual({
+    expect(await decodePositions(answer([['orders', orders]]), 'shop.A', [])).toEqual({
       positions: [{ topic: 'orders', partition: 1, offset: 7, metadata: '' }],
       unstable: [{ topic: 'orders', partition: 0 }],
     });
-    await expect(decodePositions(answer([['orders', [[0, 42, '', 29]]]]), 'shop.A')).rejects.toMatchObject({
+    await expect(decodePositions(answer([['orders', [[0, 42, '', 29]]]]), 'shop.A', [])).rejects.toMatchObject({
       type: 'TOPIC_AUTHORIZATION_FAILED',
       message: expect.stringContaining('shop.A in orders/0'),
     });
-    await expect(decodePositions(answer([], 16), 'shop.A')).rejects.toMatchObject({
+    await expect(decodePositions(answer([], 16), 'shop.A', [])).rejects.toMatchObject({
       type: 'NOT_COORDINATOR_FOR_GROUP',
     });
+  });
+
+  it('is an error where it leaves a partition out: that is not the same as no position', async () => {
+    const sources = [0, 1].map((partition) => ({ topic: 'orders', partition }));
+    await expect(decodePositions(answer([['orders', [[0, 42, '', 0]]]]), 'shop.A', sources)).rejects.toMatchObject({
+      message: expect.stringContaining('shop.A in orders/1'),
+    });
+    await expect(decodePositions(answer([]), 'shop.A', sources)).rejects.toThrow('orders/0');
   });
 });

@@ -1,6 +1,35 @@
-import type { CommittedPosition, StablePositions, TopicPartition } from './kafka.driver.js';
+import { backoff } from 'nestjs-eventing';
+import {
+  DriverError,
+  sourceName,
+  type CommittedPosition,
+  type StablePositions,
+  type TopicPartition,
+} from './kafka.driver.js';
 import { errorOfCode, throwOnCode } from './kafkajs.codes.js';
 import { NO_TAGS, compactLength, compactText } from './kafkajs.compact.js';
+import type { KafkajsConnection } from './kafkajs.connection.js';
+
+/** How often a position is looked for that a transaction is about to change; some seconds. */
+const STABLE_LOOKS = 24;
+
+/** Asks whom `connect` leads to, until no transaction is about to change what it says, or for some seconds. */
+export async function readPositions(
+  connect: () => Promise<KafkajsConnection>,
+  group: string,
+  partitions: readonly TopicPartition[],
+  timeout: number,
+): Promise<StablePositions> {
+  if (partitions.length === 0) return { positions: [], unstable: [] };
+  const body = encodePositionFetch(group, partitions);
+  const decode = (answer: Buffer): Promise<StablePositions> => decodePositions(answer, group, partitions);
+  for (let look = 1; ; look++) {
+    const connection = await connect();
+    const found = await connection.exchange('OffsetFetch', body, decode, timeout);
+    if (found.unstable.length === 0 || look >= STABLE_LOOKS) return found;
+    await new Promise((resolve) => setTimeout(resolve, backoff(look, 10, 500)));
+  }
+}
 
 /**
  * The body of an OffsetFetch request, version 7, which kafkajs does not have: the first in which a broker says that a transaction over the
@@ -21,8 +50,15 @@ export function encodePositionFetch(group: string, partitions: readonly TopicPar
 
 const UNSTABLE = 'UNSTABLE_OFFSET_COMMIT';
 
-/** Partitions without a position are left out. Throws a `DriverError` for the first that has an error. */
-export async function decodePositions(answer: Buffer, group: string): Promise<StablePositions> {
+/**
+ * Partitions without a position are left out. Throws a `DriverError` for the first that has an error, or of which nothing is said: who took
+ * that for no position would begin anew.
+ */
+export async function decodePositions(
+  answer: Buffer,
+  group: string,
+  asked: readonly TopicPartition[],
+): Promise<StablePositions> {
   let at = 0;
   const varint = (): number => {
     let value = 0;
@@ -49,6 +85,7 @@ export async function decodePositions(answer: Buffer, group: string): Promise<St
   at += 4; // throttle time
   const positions: CommittedPosition[] = [];
   const unstable: TopicPartition[] = [];
+  const silent = new Set(asked.map(sourceName));
   for (let topics = varint() - 1; topics > 0; topics--) {
     const topic = text();
     for (let count = varint() - 1; count > 0; count--) {
@@ -58,6 +95,7 @@ export async function decodePositions(answer: Buffer, group: string): Promise<St
       const metadata = text();
       const error = errorOfCode(int16(), `reading the position of group ${group} in ${topic}/${partition}`);
       tags();
+      silent.delete(sourceName({ topic, partition }));
       if (error?.type === UNSTABLE) unstable.push({ topic, partition });
       else if (error !== undefined) throw error;
       else if (offset >= 0) positions.push({ topic, partition, offset, metadata });
@@ -65,6 +103,9 @@ export async function decodePositions(answer: Buffer, group: string): Promise<St
     tags();
   }
   throwOnCode(int16(), `reading the positions of group ${group}`);
+  const [left] = silent;
+  if (left !== undefined)
+    throw new DriverError('UNKNOWN', `nothing was said of the position of group ${group} in ${left}`);
   return Promise.resolve({ positions, unstable });
 }
 

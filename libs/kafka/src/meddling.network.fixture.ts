@@ -14,6 +14,9 @@ export interface RequestFrame {
 export type Meddling = 'go' | 'lose-answer';
 
 export const PRODUCE = 0;
+export const READ_POSITIONS = 9;
+export const FIND_COORDINATOR = 10;
+export const SYNC_GROUP = 14;
 export const TAKE_OVER = 22;
 export const END_TRANSACTION = 26;
 export const POSITION = 28;

@@ -80,6 +80,7 @@ export class PastPartitions extends TrackedPartitions {
   override idle(source: TopicPartition, fetched: FetchedRecords, isBare: boolean): void {
     const end = this.ends.get(sourceName(source));
     this.failing.delete(sourceName(source));
+    super.idle(source, fetched, isBare);
     if (end === undefined) return;
     // All that was there has been compacted away: no batch is left that would move the place.
     if (isBare && fetched.endOffset >= end) this.records(source, { ...fetched, nextOffset: end });
@@ -90,9 +91,8 @@ export class PastPartitions extends TrackedPartitions {
     const end = this.ends.get(sourceName(source));
     if (end === undefined) return super.outOfRange(source, offset);
     this.failing.delete(sourceName(source));
-    const earliest = await this.parts.driver.offsets(source.topic, [source.partition], 'earliest');
-    const next = earliest.get(source.partition) ?? 0;
-    if (next < offset) {
+    const next = await this.oldest(source, offset);
+    if (next <= offset) {
       this.endEarly(source, 'the topic was made anew');
     } else {
       this.isLacking = true;

@@ -1,3 +1,4 @@
+import { BeyondEnd } from './beyond.end.js';
 import type { Clock, Delivery, ProviderContext, Settlement, Subscriber, Subscription } from 'nestjs-eventing';
 import type { PositionNotes } from './commit.metadata.js';
 import type { DeadLetterTopic } from './dead-letter.topic.js';
@@ -45,6 +46,7 @@ export class TrackedPartitions implements TrackerHost, ReaderListener {
   paused = false;
   protected readonly trackers = new Map<string, PartitionTracker>();
   protected readonly reader: DriverReader;
+  private readonly beyondEnd: BeyondEnd;
 
   constructor(
     protected readonly parts: SubscriptionParts,
@@ -58,6 +60,7 @@ export class TrackedPartitions implements TrackerHost, ReaderListener {
     this.commits = sink !== undefined;
     this.transactional = subscription.transactional;
     this.reader = parts.driver.reader(this);
+    this.beyondEnd = new BeyondEnd(this.clock);
   }
 
   get sources(): TopicPartition[] {
@@ -65,6 +68,7 @@ export class TrackedPartitions implements TrackerHost, ReaderListener {
   }
 
   add(source: TopicPartition, start: { readonly offset: number; readonly notes: PositionNotes }): void {
+    this.beyondEnd.clear(sourceName(source));
     this.trackers.get(sourceName(source))?.close();
     this.trackers.set(sourceName(source), new PartitionTracker(source, this, start));
     this.reader.add(source, start.offset);
@@ -162,17 +166,19 @@ export class TrackedPartitions implements TrackerHost, ReaderListener {
   // what the reader tells
 
   records(source: TopicPartition, fetched: FetchedRecords): void {
+    this.beyondEnd.clear(sourceName(source));
     this.trackers.get(sourceName(source))?.take(fetched);
   }
 
-  /** Of no concern: what is stored next will come. */
-  idle(_source: TopicPartition, _fetched: FetchedRecords, _isBare: boolean): void {}
+  /** What is stored next will come. */
+  idle(source: TopicPartition, _fetched: FetchedRecords, _isBare: boolean): void {
+    this.beyondEnd.clear(sourceName(source));
+  }
 
   /** Retention overtook us, or the topic is a new one of the same name: go on with the oldest there is, and say so. */
   async outOfRange(source: TopicPartition, offset: number): Promise<number> {
     const tracker = this.trackers.get(sourceName(source));
-    const earliest = await this.parts.driver.offsets(source.topic, [source.partition], 'earliest');
-    const next = earliest.get(source.partition) ?? 0;
+    const next = await this.oldest(source, offset);
     // Lost meanwhile, and perhaps ours again, from elsewhere: the question was not for that.
     if (tracker === undefined || tracker.isClosed) return next;
     this.parts.context.logger.warn(
@@ -186,6 +192,14 @@ export class TrackedPartitions implements TrackerHost, ReaderListener {
       void this.subscriber.revoked([tracker.name]).catch(() => undefined);
     }
     return next;
+  }
+
+  /** Where the log begins now. Rejects while it is in doubt that it ends before `offset`. */
+  protected async oldest(source: TopicPartition, offset: number): Promise<number> {
+    const earliest = await this.parts.driver.offsets(source.topic, [source.partition], 'earliest');
+    const first = earliest.get(source.partition) ?? 0;
+    if (first <= offset) this.beyondEnd.doubt(sourceName(source), offset);
+    return first;
   }
 
   failed(source: TopicPartition, error: Error): void {
