@@ -6,7 +6,7 @@ const artemis = inject('artemis');
 
 describe.skipIf(!artemis)('on a real Artemis', () => {
   conformance(
-    { describe, it },
+    { describe, it: it.concurrent },
     amqpEnvironment(() => {
       if (!artemis) throw new Error('There is no Artemis');
       return artemis;

@@ -8,7 +8,7 @@ import { InstanceNetwork } from './instance.network.js';
 // the kernel asks for is said in that dialect, and nothing about RabbitMQ.
 
 describe('on a mock of RabbitMQ 4', () => {
-  conformance({ describe, it }, environment());
+  conformance({ describe, it: it.concurrent }, environment());
 });
 
 function environment(): ConformanceEnvironment {

@@ -9,4 +9,4 @@ const environment = embeddedEnvironment(join(tmpdir(), `nestjs-eventing-embedded
 
 afterAll(() => environment.end());
 
-conformance({ describe, it }, environment);
+conformance({ describe, it: it.concurrent }, environment);

@@ -6,7 +6,7 @@ const brokers = inject('kafkaBrokers');
 
 describe.skipIf(brokers.length === 0)('on a real Kafka', () => {
   conformance(
-    { describe, it },
+    { describe, it: it.concurrent },
     kafkaEnvironment(() => brokers),
   );
 });

@@ -2,4 +2,4 @@ import { describe, it } from 'vitest';
 import { conformance } from 'nestjs-eventing/testing';
 import { memoryEnvironment } from './memory.environment.js';
 
-conformance({ describe, it }, memoryEnvironment());
+conformance({ describe, it: it.concurrent }, memoryEnvironment());

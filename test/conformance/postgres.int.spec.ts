@@ -7,7 +7,7 @@ const access = inject('postgres');
 
 describe.skipIf(access === undefined)('on a real PostgreSQL', () => {
   conformance(
-    { describe, it },
+    { describe, it: it.concurrent },
     postgresEnvironment(() => access as PostgresAccess),
   );
 });

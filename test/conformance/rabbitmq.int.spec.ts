@@ -7,7 +7,7 @@ const access = inject('rabbitmq');
 
 describe.skipIf(access === undefined)('on a real RabbitMQ', () => {
   conformance(
-    { describe, it },
+    { describe, it: it.concurrent },
     rabbitEnvironment(() => access as RabbitMqAccess),
   );
 });

@@ -6,7 +6,7 @@ const artemis = inject('artemis');
 
 describe.skipIf(artemis?.stompPort === undefined)('on a real Artemis', () => {
   conformance(
-    { describe, it },
+    { describe, it: it.concurrent },
     stompEnvironment(() => {
       if (artemis === undefined) throw new Error('There is no Artemis');
       return artemis;

@@ -308,7 +308,7 @@ describe.skipIf(artemis?.stompPort === undefined)('the STOMP provider', { timeou
       );
   });
 
-  /** The broker may remember for some seconds what it has allowed. */
+  /** Before anybody else is connected: the broker remembers for some seconds what it has allowed whom. */
   async function forbid(address: string): Promise<void> {
     await service.manage(
       'broker',
@@ -324,9 +324,9 @@ describe.skipIf(artemis?.stompPort === undefined)('the STOMP provider', { timeou
 
   it('delivers nothing twice that was confirmed, whoever refused what beside it', async () => {
     const bad = `${service.name}.bad`;
+    await forbid(bad);
     const shop = await service.process().start(channel, bad);
     const received = await shop.subscribe('Receipt', channel);
-    await forbid(bad);
     const messages = Array.from({ length: 40 }, (_, n) => message(n % 10 === 5 ? bad : channel, { text: String(n) }));
     const failures = await shop.provider.publish(messages);
     expect(failures.map(({ index }) => index).sort((a, b) => a - b)).toEqual([5, 15, 25, 35]);
@@ -338,9 +338,9 @@ describe.skipIf(artemis?.stompPort === undefined)('the STOMP provider', { timeou
 
   it('does not storm a broker that refuses one event after the other', async () => {
     const bad = `${service.name}.bad`;
+    await forbid(bad);
     const shop = await service.process().start(channel, bad);
     const received = await shop.subscribe('Receipt', channel);
-    await forbid(bad);
     const { attempts } = shop.network;
     const refused = shop.provider.publish(Array.from({ length: 500 }, () => message(bad)));
     await new Promise((resolve) => setTimeout(resolve, 2_000));

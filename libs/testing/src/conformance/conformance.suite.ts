@@ -33,6 +33,8 @@ interface Skippable {
  *     import { describe, it } from 'vitest';
  *     conformance({ describe, it }, { name: 'my-broker', open: async () => ({ provider, close }) });
  *
+ * Cases share nothing but the broker: with `it: it.concurrent` several run at one time, most of which only wait.
+ *
  * A case that needs an ability that the provider does not declare, or a fault that the environment cannot bring about, is
  * skipped: its reason is printed, given to the runner where that knows skipped tests, and kept in the report.
  */
@@ -130,6 +132,8 @@ function choose(only: readonly string[] | undefined, environment: ConformanceEnv
   return only === undefined ? allCases : allCases.filter(({ id }) => only.includes(id));
 }
 
+/** vitest's is a function, node:test's an object. */
 function isSkippable(given: unknown): given is Skippable {
-  return typeof given === 'object' && given !== null && 'skip' in given && typeof given.skip === 'function';
+  const canHave = typeof given === 'function' || (typeof given === 'object' && given !== null);
+  return canHave && 'skip' in given && typeof given.skip === 'function';
 }
