@@ -21,6 +21,17 @@ describe('EventingContext', () => {
     expect(context.current()).toBeUndefined();
   });
 
+  it('has no scope any more when it is closed, and one again where it is used after that', async () => {
+    const context = new EventingContext();
+    const seen = await context.run({ correlationId: 'c' }, async () => {
+      await turn();
+      context.close();
+      return context.current();
+    });
+    expect(seen).toBeUndefined();
+    expect(context.run({ correlationId: 'd' }, () => context.current())).toEqual({ correlationId: 'd' });
+  });
+
   it('inherits from the scope around what it leaves out', () => {
     const context = new EventingContext();
     const inner = context.run({ correlationId: 'c', causationId: 'd' }, () =>

@@ -331,4 +331,13 @@ describe('a unit of work', () => {
     expect(envelope('c1').causationId).toBe('e1');
     expect(unitOfWork.staged).toEqual([]);
   });
+
+  it('ends with the application: Node keeps nothing of it that each promise would have to visit', async () => {
+    const app = await TestApp.start();
+    const left = await app.context.run({ correlationId: 'c' }, async () => {
+      await app.close();
+      return app.context.current();
+    });
+    expect(left).toBeUndefined();
+  });
 });

@@ -223,6 +223,7 @@ export class EventingRuntime {
     // A start that was under way ends now too: nothing is to run after this.
     if (this.#connected !== undefined) await shutdown.drain(this.#connected);
     await shutdown.close('The event log', this.options.log.close());
+    this.context.close();
   }
 
   async #connect(plans: readonly SubscriptionPlan[]): Promise<void> {

@@ -86,6 +86,7 @@ export class PostgresInbox<Client = Sql> implements Inbox {
     await this.#retention?.stop();
     await this.#database?.close();
     this.#transactions = undefined;
+    this.#current.disable();
   }
 
   /**
