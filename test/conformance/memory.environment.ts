@@ -2,7 +2,7 @@ import { memory, MemoryBroker } from 'nestjs-eventing';
 import type { ConformanceEnvironment } from 'nestjs-eventing/testing';
 
 /** The in-memory provider, a broker for each case, with every fault that it can have. */
-export function memoryEnvironment(patience = 10_000): ConformanceEnvironment {
+export function memoryEnvironment(patience = 30_000): ConformanceEnvironment {
   return {
     name: 'memory',
     patience,

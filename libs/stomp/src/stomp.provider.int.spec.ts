@@ -167,8 +167,8 @@ describe.skipIf(artemis?.stompPort === undefined)('the STOMP provider', { timeou
     );
     await until('the others are handled', async () => (await service.count(service.queue('Receipt'))) === 0);
     expect(new Set(received.texts)).toEqual(new Set(['before', 'after']));
-    // Three connections each time that it fails, which is two or three times, and not a storm of them.
-    expect(shop.network.attempts).toBeLessThan(25);
+    // Three connections each time that it fails, which is two or three times, more on a busy machine; a storm makes hundreds.
+    expect(shop.network.attempts).toBeLessThan(80);
   });
 
   it('sets a message aside that is too large, whole, and goes on', async () => {
