@@ -141,7 +141,12 @@ export class StompConnection {
     if (!this.over && this.writer.bytes > 0) this.socket.write(this.writer.take());
   }
 
+  /**
+   * A receipt vouches for what was sent before it, unless something of that was refused: Artemis goes on with what it has read of a connection,
+   * and answers the last of it after the ERROR.
+   */
   private received(id: string): void {
+    if (this.fault !== undefined) return;
     const callback = this.receipts.get(id);
     this.receipts.delete(id);
     callback?.(undefined);
