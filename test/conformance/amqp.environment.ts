@@ -2,16 +2,11 @@ import { amqp } from 'nestjs-eventing/amqp';
 import type { ConformanceCluster, ConformanceEnvironment } from 'nestjs-eventing/testing';
 import { manage } from '../brokers/artemis/artemis-management.js';
 import type { ArtemisAccess } from '../brokers/brokers.js';
+import type { BrokerLine } from './broken.broker.js';
 import { InstanceNetwork } from './instance.network.js';
 
-/** How a test's Artemis goes away for everybody, and comes back, where that is more than a cut network. */
-export interface AmqpLineControl {
-  disconnect(): Promise<void>;
-  connect(): Promise<void>;
-}
-
 /** A real Artemis, shared by all cases; every process has a network of its own, which can be cut. */
-export function amqpEnvironment(access: () => ArtemisAccess, line?: AmqpLineControl): ConformanceEnvironment {
+export function amqpEnvironment(access: () => ArtemisAccess, line?: BrokerLine): ConformanceEnvironment {
   return {
     name: 'amqp',
     patience: 55_000,
@@ -28,7 +23,7 @@ class AmqpArea implements ConformanceCluster {
 
   constructor(
     private readonly access: ArtemisAccess,
-    private readonly line: AmqpLineControl | undefined,
+    private readonly line: BrokerLine | undefined,
   ) {}
 
   provider(instance: string): ReturnType<typeof amqp> {

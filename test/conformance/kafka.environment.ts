@@ -1,19 +1,14 @@
 import { ConfigResourceTypes, Kafka, logLevel } from 'kafkajs';
 import { kafka } from 'nestjs-eventing/kafka';
 import type { ConformanceCluster, ConformanceEnvironment } from 'nestjs-eventing/testing';
+import type { BrokerLine } from './broken.broker.js';
 import { InstanceNetwork } from './instance.network.js';
 
 /** How long a process may be silent before its partitions move. Short, so that crashes are not waited for. */
 const SESSION_TIMEOUT = 2_000;
 
-/** How a test's Kafka goes away for everybody, and comes back, where that is more than a cut network. */
-export interface KafkaLine {
-  disconnect(): Promise<void>;
-  connect(): Promise<void>;
-}
-
 /** A real Kafka, shared by all cases; every process has a network of its own, which can be cut. */
-export function kafkaEnvironment(brokers: () => readonly string[], line?: KafkaLine): ConformanceEnvironment {
+export function kafkaEnvironment(brokers: () => readonly string[], line?: BrokerLine): ConformanceEnvironment {
   return {
     name: 'kafka',
     patience: 55_000,
@@ -38,7 +33,7 @@ class KafkaArea implements ConformanceCluster {
 
   constructor(
     private readonly brokers: readonly string[],
-    private readonly line: KafkaLine | undefined,
+    private readonly line: BrokerLine | undefined,
   ) {
     this.#admin = new Kafka({ brokers: [...brokers], logLevel: logLevel.NOTHING }).admin();
   }

@@ -4,6 +4,7 @@ import { postgres } from 'nestjs-eventing/postgres';
 import type { ConformanceCluster, ConformanceEnvironment } from 'nestjs-eventing/testing';
 import type { PostgresAccess } from '../brokers/brokers.js';
 import { TcpProxy } from '../brokers/tcp-proxy.js';
+import type { BrokerLine } from './broken.broker.js';
 
 /** How long a process may be silent before its partitions move. Short, so that crashes are not waited for. */
 const LEASE_TIME = 3_000;
@@ -11,14 +12,8 @@ const LEASE_TIME = 3_000;
 const PROCESSES = 12;
 const PARTITIONS = 6;
 
-/** How a test's PostgreSQL goes away for everybody, and comes back, where that is more than a cut network. */
-export interface PostgresLine {
-  disconnect(): Promise<void>;
-  connect(): Promise<void>;
-}
-
 /** A real PostgreSQL, shared by all cases; every process has a way of its own to it, which can be cut. */
-export function postgresEnvironment(access: () => PostgresAccess, line?: PostgresLine): ConformanceEnvironment {
+export function postgresEnvironment(access: () => PostgresAccess, line?: BrokerLine): ConformanceEnvironment {
   return {
     name: 'postgres',
     patience: 30_000,
@@ -46,7 +41,7 @@ class PostgresArea implements ConformanceCluster {
   constructor(
     private readonly access: PostgresAccess,
     private readonly free: TcpProxy[],
-    private readonly line: PostgresLine | undefined,
+    private readonly line: BrokerLine | undefined,
   ) {}
 
   provider(instance: string): ProviderFactory {

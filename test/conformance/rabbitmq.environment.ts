@@ -4,18 +4,13 @@ import { rabbitmq } from 'nestjs-eventing/rabbitmq';
 import type { ConformanceCluster, ConformanceEnvironment } from 'nestjs-eventing/testing';
 import type { RabbitMqAccess } from '../brokers/brokers.js';
 import { TcpProxy } from '../brokers/tcp-proxy.js';
-
-/** How a test's RabbitMQ goes away for everybody, and comes back, where that is more than a cut network. */
-export interface RabbitLine {
-  disconnect(): Promise<void>;
-  connect(): Promise<void>;
-}
+import type { BrokerLine } from './broken.broker.js';
 
 /** No case has more processes. */
 const PROCESSES = 12;
 
 /** A real RabbitMQ, shared by all cases; every process has a way of its own to it, which can be cut. */
-export function rabbitEnvironment(access: () => RabbitMqAccess, line?: RabbitLine): ConformanceEnvironment {
+export function rabbitEnvironment(access: () => RabbitMqAccess, line?: BrokerLine): ConformanceEnvironment {
   return {
     name: 'rabbitmq',
     patience: 55_000,
@@ -41,7 +36,7 @@ class RabbitArea implements ConformanceCluster {
   constructor(
     private readonly access: RabbitMqAccess,
     private readonly free: TcpProxy[],
-    private readonly line: RabbitLine | undefined,
+    private readonly line: BrokerLine | undefined,
   ) {}
 
   provider(instance: string): ProviderFactory {

@@ -1,6 +1,7 @@
 import { stomp } from 'nestjs-eventing/stomp';
 import type { ConformanceCluster, ConformanceEnvironment } from 'nestjs-eventing/testing';
 import { type ArtemisLogin, manage } from '../brokers/artemis/artemis-management.js';
+import type { BrokerLine } from './broken.broker.js';
 import { InstanceNetwork } from './instance.network.js';
 
 /** Short, so that crashes and silence are not waited for. */
@@ -10,14 +11,8 @@ export interface StompAccess extends ArtemisLogin {
   readonly stompPort?: number | undefined;
 }
 
-/** How a test's broker goes away for everybody, and comes back, where that is more than a cut network. */
-export interface StompLine {
-  disconnect(): Promise<void>;
-  connect(): Promise<void>;
-}
-
 /** A real Artemis, shared by all cases; every process has a network of its own, which can be cut. */
-export function stompEnvironment(access: () => StompAccess, line?: StompLine): ConformanceEnvironment {
+export function stompEnvironment(access: () => StompAccess, line?: BrokerLine): ConformanceEnvironment {
   return {
     name: 'stomp',
     patience: 55_000,
@@ -39,7 +34,7 @@ class StompArea implements ConformanceCluster {
 
   constructor(
     private readonly access: StompAccess,
-    private readonly line: StompLine | undefined,
+    private readonly line: BrokerLine | undefined,
   ) {}
 
   provider(instance: string): ReturnType<typeof stomp> {
