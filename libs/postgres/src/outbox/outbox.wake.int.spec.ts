@@ -171,6 +171,9 @@ describe('how relays of other processes learn of what was stored on a server', {
     await until('all are published', () => new Set(relay.ids).size === 401);
     const questions = database.questions.slice(before);
     expect(questions.length).toBeLessThanOrEqual((performance.now() - begin) / 5 + 1);
-    expect(questions.every(({ anyway, xids }) => anyway === told && (xids.length === 0) === told)).toBe(true);
+    const others = questions.filter(({ anyway, xids }) => anyway !== told || (xids.length === 0) !== told);
+    // What the pair stored first may have been found by polling, before it was told of.
+    expect(others.length).toBeLessThanOrEqual(1);
+    expect(questions.length).toBeGreaterThan(1);
   });
 });
