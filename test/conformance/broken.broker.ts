@@ -1,16 +1,6 @@
 import { afterAll, beforeAll, describe, it } from 'vitest';
 import { conformance, type ConformanceEnvironment, type TestRunner } from 'nestjs-eventing/testing';
-import type { Unavailable } from '../brokers/brokers.js';
-
-/** One that a test may break. */
-interface OwnBroker {
-  readonly available: true;
-  kill(): Promise<void>;
-  restart(): Promise<void>;
-  suspend(): Promise<void>;
-  resume(): Promise<void>;
-  close(): Promise<void>;
-}
+import type { Broker as OwnBroker, Unavailable } from '../brokers/brokers.js';
 
 /** How a broker goes away for everybody, and comes back. */
 export interface BrokerLine {
@@ -25,7 +15,7 @@ export interface WayToBreak<Broker> {
   connect(broker: Broker): Promise<void>;
 }
 
-/** Without `disconnect` and `connect`: what every broker can do. */
+/** Cases that ask for a broker that comes back, as it was. */
 export const KILLED = ['readiness', 'reconnect', 'away-at-start', 'dead-letter-while-away', 'stop-while-away'];
 const STOPPED = ['readiness', 'reconnect', 'away-too-long', 'publish-timeout', 'stop-while-away'];
 
