@@ -49,8 +49,8 @@ export class BrokerProcess {
   }
 
   /** SIGSTOP: connections stay open and nobody answers, as behind a broken network or in a long pause. */
-  suspend(): void {
-    this.process?.suspend();
+  async suspend(): Promise<void> {
+    await this.process?.suspend();
   }
 
   resume(): void {

@@ -1,6 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { closeSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { once } from 'node:events';
+import { untilStopped } from './process-table.js';
 
 export interface OwnedProcessOptions {
   readonly command: string;
@@ -48,8 +49,10 @@ export class OwnedProcess {
     return this.child.exitCode === null ? undefined : `ended with code ${this.child.exitCode}`;
   }
 
-  suspend(): void {
+  /** SIGSTOP; resolves when it has taken effect. */
+  async suspend(): Promise<void> {
     this.child.kill('SIGSTOP');
+    if (this.pid !== undefined) await untilStopped([this.pid]);
   }
 
   resume(): void {

@@ -27,7 +27,7 @@ it('does not outlive the tests, nor does what runs in it, when they are killed',
   const home = await ScratchFolder.create('parent');
   onTestFinished(() => home.remove());
   await writeFile(join(home.path, 'package.json'), '{ "type": "module" }');
-  for (const name of ['owned-process', 'scratch-folder']) await compile(name, home.path);
+  for (const name of ['owned-process', 'process-table', 'scratch-folder']) await compile(name, home.path);
   await writeFile(join(home.path, 'tests.js'), TESTS);
   const tests = spawn(process.execPath, [join(home.path, 'tests.js')], { stdio: ['ignore', 'pipe', 'inherit'] });
   onTestFinished(() => void tests.kill('SIGKILL'));

@@ -78,7 +78,7 @@ export class Fleet {
   /** SIGSTOP, and SIGCONT after `meanwhile`. */
   async stop({ name, process }: Member, meanwhile: () => Promise<void>): Promise<void> {
     const from = historyTime();
-    process.suspend();
+    await process.suspend();
     try {
       await meanwhile();
     } finally {

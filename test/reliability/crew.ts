@@ -98,7 +98,7 @@ export class Crew {
     const { name, process } = member;
     this.#free.delete(member);
     const from = historyTime();
-    process.suspend();
+    await process.suspend();
     await pause(milliseconds);
     process.resume();
     this.setup.faults.note({ kind: 'fault', fault: 'stopped', process: name, from, to: historyTime() });

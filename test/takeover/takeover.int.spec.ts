@@ -99,7 +99,7 @@ describe.each(['amqp', 'stomp', 'rabbitmq'] as const)('over %s', { timeout: 300_
     begin();
     await goesOn(sleeper);
     const other = await listen('other');
-    sleeper.process.suspend();
+    await sleeper.process.suspend();
     await goesOn(other);
     sleeper.process.resume();
     await goesOn(other);

@@ -64,12 +64,12 @@ it(
       );
     // One after another, so that the one on the usual connection is among them.
     for (const index of [0, 1, 2]) {
-      cluster.node(index).suspend();
+      await cluster.node(index).suspend();
       await until('another one answers', answers);
       cluster.node(index).resume();
     }
     expect(told).toEqual([]);
-    for (const index of [0, 1, 2]) cluster.node(index).suspend();
+    for (const index of [0, 1, 2]) await cluster.node(index).suspend();
     await until('it is told', () => told.length === 1);
     expect(told).toEqual(['no broker has answered for 4000 ms']);
     for (const index of [0, 1, 2]) cluster.node(index).resume();

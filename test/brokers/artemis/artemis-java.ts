@@ -22,7 +22,7 @@ export async function startJavaArtemis(
     stop: () => server.stop(),
     restart: () => server.restart(),
     wipe: () => server.wipe(),
-    suspend: async () => server.suspend(),
+    suspend: () => server.suspend(),
     resume: async () => server.resume(),
     close: () => server.close(),
   };

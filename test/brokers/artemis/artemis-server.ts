@@ -66,8 +66,8 @@ export class ArtemisServer {
     return this.process.stop(bound);
   }
 
-  suspend(): void {
-    this.process.suspend();
+  suspend(): Promise<void> {
+    return this.process.suspend();
   }
 
   resume(): void {

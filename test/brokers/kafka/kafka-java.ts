@@ -18,7 +18,7 @@ export async function startJavaKafka(installation: KafkaInstallation, options: K
     stop: () => node.stop(),
     restart: () => node.restart(),
     wipe: () => cluster.wipe(),
-    suspend: async () => node.suspend(),
+    suspend: () => node.suspend(),
     resume: async () => node.resume(),
     close: () => cluster.close(),
   };

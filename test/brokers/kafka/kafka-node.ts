@@ -82,8 +82,8 @@ export class KafkaNode {
   }
 
   /** SIGSTOP: connections stay open and nobody answers, as behind a broken network or in a long pause. */
-  suspend(): void {
-    this.process.suspend();
+  suspend(): Promise<void> {
+    return this.process.suspend();
   }
 
   resume(): void {

@@ -31,7 +31,7 @@ export function startMachinePostgres(
         stop: () => server.stop(),
         restart: () => server.restart(),
         wipe: () => server.wipe(),
-        suspend: async () => server.suspend(),
+        suspend: () => server.suspend(),
         resume: async () => server.resume(),
         close,
       };

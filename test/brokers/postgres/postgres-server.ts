@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { BrokerProcess } from '../broker-process.js';
 import type { PostgresInstallation } from './postgres-installation.js';
 import type { PostgresAccess, PostgresServerOptions } from './postgres-options.js';
-import { childrenOf, signal, untilGone } from './child-processes.js';
+import { childrenOf, signal, untilGone, untilStopped } from '../process-table.js';
 import { postgresVersion } from './postgres-probe.js';
 
 const INITDB_TIMEOUT = 60_000;
@@ -70,9 +70,12 @@ export class PostgresServer {
     await untilGone(children);
   }
 
-  suspend(): void {
-    this.process.suspend();
-    signal(this.children(), 'SIGSTOP');
+  /** With the processes that serve clients, of which no new one is made once it has stopped itself. */
+  async suspend(): Promise<void> {
+    await this.process.suspend();
+    const children = this.children();
+    signal(children, 'SIGSTOP');
+    await untilStopped(children);
   }
 
   resume(): void {

@@ -59,7 +59,7 @@ function describe(node: RabbitMqNode, access: RabbitMqAccess, close: () => Promi
     stop: () => node.stop(),
     restart: () => node.restart(),
     wipe: () => node.wipe(),
-    suspend: async () => node.suspend(),
+    suspend: () => node.suspend(),
     resume: async () => node.resume(),
     close,
   };

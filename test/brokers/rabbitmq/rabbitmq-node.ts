@@ -61,8 +61,8 @@ export class RabbitMqNode {
     return this.process.stop();
   }
 
-  suspend(): void {
-    this.process.suspend();
+  suspend(): Promise<void> {
+    return this.process.suspend();
   }
 
   resume(): void {
