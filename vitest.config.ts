@@ -20,8 +20,8 @@ export default defineConfig({
     globalSetup: ['test/brokers/global-setup.ts'],
     // Importing Nest costs half a second a file: share it. No module of ours keeps mutable state, so nothing leaks.
     isolate: false,
-    // On two cores. A third saves a quarter of the time where the machine is quick; where it is not, what brokers are given to come back runs out.
-    maxWorkers: 2,
+    // On two cores: most of what is slow waits for brokers.
+    maxWorkers: 3,
     sequence: { sequencer: SlowestFirst },
     // Patience is not an assertion: a bound for what hangs, far above what a busy machine takes.
     testTimeout: 60_000,
