@@ -5,26 +5,26 @@ import { Test } from '@nestjs/testing';
 import { type Envelope, Event, EventingModule, EventListener, EventManager } from 'nestjs-eventing';
 import { kafka } from 'nestjs-eventing/kafka';
 import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest';
-import { BuiltCommand } from './built.command.js';
+import { ProgramRunner } from '../programs/program.runner.js';
 import { letter, ScriptedService } from './scripted.service.js';
 
 const brokers = inject('kafkaBrokers');
 
-let command: BuiltCommand;
+let command: ProgramRunner;
 beforeAll(async () => {
-  command = await BuiltCommand.build();
+  command = await ProgramRunner.open('libs/cli/src/main');
 }, 120_000);
-afterAll(() => command?.remove());
+afterAll(() => command?.close());
 
 describe('eventing, as a process', () => {
   it('finds its configuration, prints its results alone to stdout, and ends with its exit code', async () => {
     const service = await ScriptedService.open([letter({ id: 'one' })], command.folder);
-    const listed = await command.run(service.folder, 'dead-letters', 'list', '--json', '--verbose');
+    const listed = await command.run(['dead-letters', 'list', '--json', '--verbose'], service.folder);
     expect([listed.code, JSON.parse(listed.stdout)]).toMatchObject([0, { letters: [{ id: 'one' }] }]);
     expect(listed.stderr).toContain('scripted: connected');
-    const missing = await command.run(service.folder, 'dead-letters', 'show', 'two');
+    const missing = await command.run(['dead-letters', 'show', 'two'], service.folder);
     expect([missing.code, missing.stdout]).toEqual([1, '']);
-    const misspelled = await command.run(service.folder, 'dead-leters');
+    const misspelled = await command.run(['dead-leters'], service.folder);
     expect(misspelled.code).toBe(2);
   });
 });
@@ -80,7 +80,7 @@ describe.skipIf(brokers.length === 0)('eventing, beside a service on Kafka', () 
     const folder = await ScriptedService.open([], command.folder);
     await writeFile(join(folder.folder, 'eventing.config.mjs'), configOf(service, channel));
     const run = async (...args: string[]) => {
-      const { code, stdout, stderr } = await command.run(folder.folder, 'dead-letters', ...args, '--json');
+      const { code, stdout, stderr } = await command.run(['dead-letters', ...args, '--json'], folder.folder);
       expect(code, `${stdout}${stderr}`).toBe(0);
       return JSON.parse(stdout) as { letters: { id: string; key: string }[] } & Record<string, unknown>;
     };
@@ -106,7 +106,7 @@ describe.skipIf(brokers.length === 0)('eventing, beside a service on Kafka', () 
     expect(await run('redrive', idOf('1'))).toMatchObject({ redriven: 1, failed: 0 });
     await expect.poll(() => got.map(({ id }) => id), { timeout: 60_000 }).toEqual([sent[0]?.id]);
 
-    const refused = await command.run(folder.folder, 'dead-letters', 'edit', idOf('2'), '--merge', '{"total":-1}');
+    const refused = await command.run(['dead-letters', 'edit', idOf('2'), '--merge', '{"total":-1}'], folder.folder);
     expect([refused.code, refused.stderr]).toEqual([
       1,
       expect.stringMatching(/^EVT_INVALID_EVENT Dead letter .* was not edited/),

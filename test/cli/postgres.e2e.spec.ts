@@ -12,7 +12,7 @@ import {
   serverDatabase,
 } from 'nestjs-eventing/postgres';
 import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest';
-import { BuiltCommand } from './built.command.js';
+import { ProgramRunner } from '../programs/program.runner.js';
 import { postgresConfig } from './postgres.config.js';
 import { ScriptedService } from './scripted.service.js';
 
@@ -24,11 +24,11 @@ class OrderPlaced {
 }
 
 describe.skipIf(access === undefined)('eventing, beside a service on PostgreSQL', () => {
-  let command: BuiltCommand;
+  let command: ProgramRunner;
   beforeAll(async () => {
-    command = await BuiltCommand.build();
+    command = await ProgramRunner.open('libs/cli/src/main');
   }, 120_000);
-  afterAll(() => command?.remove());
+  afterAll(() => command?.close());
 
   /** A service that runs in this process; one of its listeners fails as long as it is told to. */
   async function shop() {
@@ -62,7 +62,7 @@ describe.skipIf(access === undefined)('eventing, beside a service on PostgreSQL'
     onTestFinished(() => app.close());
     const { folder } = await ScriptedService.open([], command.folder);
     await writeFile(join(folder, 'eventing.config.mjs'), postgresConfig(service, schema, connectionString));
-    const run = (...args: string[]) => command.run(folder, ...args);
+    const run = (...args: string[]) => command.run(args, folder);
     const own = await database();
     onTestFinished(() => own.close());
     const place = (...ids: string[]): Promise<void> =>

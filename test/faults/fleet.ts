@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { eventually } from '../../libs/testing/src/conformance/eventually.js';
 import { OwnedProcess } from '../brokers/owned-process.js';
-import type { BuiltWorkers } from './built.workers.js';
+import type { Programs } from '../programs/programs.js';
 import { type FaultRecord, historyTime } from '../../libs/testing/src/index.js';
 import type { Handling, Send } from './history.js';
 import { HistoryReader } from './history.reader.js';
@@ -23,7 +23,7 @@ export interface Member {
 }
 
 export type FleetSetup = Omit<WorkerSetup, 'history' | 'seed'> & {
-  readonly workers: BuiltWorkers;
+  readonly programs: Programs;
   /** A scratch folder, whose keeper ends the processes if the tests die. */
   readonly folder: string;
 };
@@ -37,7 +37,7 @@ export class Fleet {
 
   /** Does not wait until it is ready. */
   start(role: Role, seed: number): Member {
-    const { workers, folder, ...setup } = this.setup;
+    const { programs, folder, ...setup } = this.setup;
     const name = `${role}-${this.members.length}`;
     const history = join(folder, `${name}.jsonl`);
     writeFileSync(history, '');
@@ -45,7 +45,7 @@ export class Fleet {
     const log = join(folder, `${name}.log`);
     const process = OwnedProcess.spawn({
       command: globalThis.process.execPath,
-      args: ['--enable-source-maps', workers.program(role), JSON.stringify(told)],
+      args: ['--enable-source-maps', programs.file(`test/faults/workers/${role}.worker`), JSON.stringify(told)],
       folder,
       logFile: log,
       pidFile: join(folder, `${name}.pid`),

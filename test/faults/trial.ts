@@ -5,7 +5,7 @@ import { historyTime } from '../../libs/testing/src/index.js';
 import type { KafkaBroker } from '../brokers/brokers.js';
 import { ScratchFolder } from '../brokers/scratch-folder.js';
 import { BrokerView } from './broker.view.js';
-import type { BuiltWorkers } from './built.workers.js';
+import type { Programs } from '../programs/programs.js';
 import type { Limits } from './checker/limits.js';
 import { judge, type Verdict } from './checker/history.checker.js';
 import { Fleet, type Member } from './fleet.js';
@@ -16,7 +16,7 @@ const PATIENCE = 60_000;
 
 export interface TrialSetup {
   readonly kafka: KafkaBroker;
-  readonly workers: BuiltWorkers;
+  readonly programs: Programs;
   readonly seed: number;
   /** Milliseconds. @default 30000 */
   readonly publishTimeout?: number;
@@ -44,12 +44,12 @@ export class Trial {
 
   /** So many listening processes, then one that sends. */
   static async begin(setup: TrialSetup, listeners: number): Promise<Trial> {
-    const { kafka, workers, seed, publishTimeout = 30_000, brittle = false } = setup;
+    const { kafka, programs, seed, publishTimeout = 30_000, brittle = false } = setup;
     const { brokers } = kafka.access;
     const service = `shop-${randomUUID().slice(0, 8)}`;
     const channel = `${service}.counted`;
     const folder = await ScratchFolder.create('faults');
-    const fleet = new Fleet({ brokers, service, channel, publishTimeout, brittle, workers, folder: folder.path });
+    const fleet = new Fleet({ brokers, service, channel, publishTimeout, brittle, programs, folder: folder.path });
     const view = new BrokerView(brokers, channel, `${service}.Counter`);
     const trial = new Trial(kafka, folder, fleet, view, new PositionWatch(view), seed);
     try {

@@ -5,23 +5,23 @@ import { join } from 'node:path';
 import { type Delivery, systemClock } from 'nestjs-eventing';
 import { embedded } from 'nestjs-eventing/postgres';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { BuiltQuickstart, ended } from './built.quickstart.js';
+import { ended, ProgramRunner } from '../programs/program.runner.js';
 
-let quickstart: BuiltQuickstart;
+let quickstart: ProgramRunner;
 let folder: string | undefined;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'evt-quickstart-'));
-  quickstart = await BuiltQuickstart.build();
+  quickstart = await ProgramRunner.open('apps/quickstart/src/main');
 }, 120_000);
 afterAll(async () => {
-  await quickstart?.remove();
+  await quickstart?.close();
   if (folder !== undefined) await rm(folder, { recursive: true, force: true });
 });
 
 describe('npm start -- --provider embedded', { timeout: 240_000 }, () => {
   it('is killed half-way, and finishes after a restart', async () => {
     const flags = ['--provider', 'embedded', '--data-dir', shopFolder(), '--serve'];
-    const first = quickstart.start(...flags);
+    const first = quickstart.start(flags);
     const orders = await printed(first, /curl -s (http:\S+\/orders) /);
     const response = await fetch(orders, {
       method: 'POST',
@@ -41,7 +41,7 @@ describe('npm start -- --provider embedded', { timeout: 240_000 }, () => {
     // The story does not wait for an order of another life: a second restart may be due.
     let payments = 0;
     for (let life = 2; payments === 0 && life <= 5; life++) {
-      const shop = quickstart.start(...flags);
+      const shop = quickstart.start(flags);
       await printed(shop, /(All 14 steps happened as told)/);
       const end = ended(shop);
       shop.kill('SIGTERM');

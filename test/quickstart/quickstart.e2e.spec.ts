@@ -1,16 +1,17 @@
 import type { ChildProcess } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { BuiltQuickstart, ended, type PrintedAccount } from './built.quickstart.js';
+import { ended, ProgramRunner } from '../programs/program.runner.js';
+import type { PrintedAccount } from './printed.account.js';
 
-let quickstart: BuiltQuickstart;
+let quickstart: ProgramRunner;
 beforeAll(async () => {
-  quickstart = await BuiltQuickstart.build();
+  quickstart = await ProgramRunner.open('apps/quickstart/src/main');
 }, 120_000);
-afterAll(() => quickstart?.remove());
+afterAll(() => quickstart?.close());
 
 describe('npm start', { timeout: 120_000 }, () => {
   it('prints an account of every hop and exits with 0', async () => {
-    const { code, stdout, stderr } = await quickstart.run();
+    const { code, stdout, stderr } = await quickstart.run([]);
     expect(stderr).toBe('');
     expect(code).toBe(0);
     expect(stdout).toMatch(/✓ TakePayment ← orders\.placed +#3 +grace-/);
@@ -19,7 +20,7 @@ describe('npm start', { timeout: 120_000 }, () => {
   });
 
   it('--json prints the same as one document and nothing else', async () => {
-    const { code, stdout, stderr } = await quickstart.run('--json');
+    const { code, stdout, stderr } = await quickstart.run(['--json']);
     expect([code, stderr]).toEqual([0, '']);
     const account = JSON.parse(stdout) as PrintedAccount;
     expect(account).toMatchObject({ ok: true, provider: 'memory' });
@@ -31,14 +32,14 @@ describe('npm start', { timeout: 120_000 }, () => {
   it.each([['--colour'], ['--provider', 'mqtt'], ['--json', '--serve']])(
     '%s %s exits with 2 and tells the usage',
     async (...flags) => {
-      const { code, stdout, stderr } = await quickstart.run(...flags);
+      const { code, stdout, stderr } = await quickstart.run(flags);
       expect([code, stdout]).toEqual([2, '']);
       expect(stderr).toContain('--provider NAME');
     },
   );
 
   it.each(['SIGINT', 'SIGTERM'] as const)('--serve stays up, works, and stops in order on %s', async (signal) => {
-    const child = quickstart.start('--serve');
+    const child = quickstart.start(['--serve']);
     const end = ended(child);
     const orders = await printed(child, /curl -s (http:\S+\/orders) /);
 

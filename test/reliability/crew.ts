@@ -5,7 +5,7 @@ import { eventually } from '../../libs/testing/src/conformance/eventually.js';
 import { type HistoryWriter, historyTime } from '../../libs/testing/src/index.js';
 import type { SeededRandom } from '../../libs/testing/src/conformance/seeded.random.js';
 import { OwnedProcess } from '../brokers/owned-process.js';
-import type { BuiltWorkers } from '../faults/built.workers.js';
+import type { Programs } from '../programs/programs.js';
 import type { WorkerSetup } from './workers/worker.setup.js';
 
 export type Role = 'producing' | 'consuming';
@@ -28,7 +28,7 @@ export interface Member {
 }
 
 export interface CrewSetup {
-  readonly workers: BuiltWorkers;
+  readonly programs: Programs;
   /** For histories and what processes print. */
   readonly folder: string;
   /** A scratch folder's, whose keeper ends the processes if the run dies. */
@@ -125,14 +125,14 @@ export class Crew {
   }
 
   #start(role: Role): Member {
-    const { workers, folder, pids, random, told } = this.setup;
+    const { programs, folder, pids, random, told } = this.setup;
     const name = `${role}-${this.#members.length}`;
     const history = join(folder, `${name}.jsonl`);
     const log = join(folder, `${name}.log`);
     const setup: WorkerSetup = { ...told, name, history, seed: random.below(1e9) };
     const process = OwnedProcess.spawn({
       command: globalThis.process.execPath,
-      args: ['--enable-source-maps', workers.program(role), JSON.stringify(setup)],
+      args: ['--enable-source-maps', programs.file(`test/reliability/workers/${role}.worker`), JSON.stringify(setup)],
       folder,
       logFile: log,
       pidFile: join(pids, `${name}.pid`),

@@ -6,7 +6,7 @@ import { eventually } from '../../libs/testing/src/conformance/eventually.js';
 import { SeededRandom } from '../../libs/testing/src/conformance/seeded.random.js';
 import { cacheFolder } from '../brokers/repository-root.js';
 import { ScratchFolder } from '../brokers/scratch-folder.js';
-import type { BuiltWorkers } from '../faults/built.workers.js';
+import type { Programs } from '../programs/programs.js';
 import { Crew } from './crew.js';
 import { planFaults } from './fault.plan.js';
 import { Nemesis } from './nemesis.js';
@@ -51,7 +51,7 @@ export class Run {
   ) {}
 
   /** Rejects where it cannot be played at all. The system is used up by it. */
-  static async play(system: System, workers: BuiltWorkers, options: RunOptions): Promise<RunResult> {
+  static async play(system: System, programs: Programs, options: RunOptions): Promise<RunResult> {
     const { seed, say } = options;
     const base = join(cacheFolder(), 'reliability');
     await mkdir(base, { recursive: true });
@@ -62,7 +62,7 @@ export class Run {
     const address = system.database.access.connectionString;
     const database = new ShopDatabase(address);
     const told = { system: system.name, database: address, broker: system.broker, pause: options.pause };
-    const crew = new Crew({ workers, folder, pids: pids.path, faults, random, told });
+    const crew = new Crew({ programs, folder, pids: pids.path, faults, random, told });
     const nemesis = new Nemesis(system, crew, database, random, faults, say);
     try {
       const problems = await new Run(system, options, folder, crew, database, nemesis).#play(random);

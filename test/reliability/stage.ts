@@ -1,16 +1,16 @@
-import { BuiltWorkers } from '../faults/built.workers.js';
-import type { Planting } from '../faults/planted/planting.js';
+import type { Planting } from '../programs/planting.js';
+import { Programs } from '../programs/programs.js';
 import { Run, type RunOptions, type RunResult } from './run.js';
 import { SYSTEMS } from './systems/systems.js';
 import type { SystemName } from './workers/worker.setup.js';
 
-/** Where runs are played: the workers' programs, and a new system for each run. */
+/** Where runs are played: the programs, and a new system for each run. */
 export class Stage {
-  private constructor(private readonly workers: BuiltWorkers) {}
+  private constructor(private readonly programs: Programs) {}
 
   /** @param mistake put into what is compiled of the package or the service */
   static async open(mistake?: Planting): Promise<Stage> {
-    return new Stage(await BuiltWorkers.build('test/reliability/workers', mistake));
+    return new Stage(await (mistake === undefined ? Programs.compiled() : Programs.planted(mistake)));
   }
 
   /** @returns why it could not be played, where a part cannot be had */
@@ -18,13 +18,13 @@ export class Stage {
     const system = await SYSTEMS[name]();
     if (!system.available) return system.reason;
     try {
-      return await Run.play(system, this.workers, options);
+      return await Run.play(system, this.programs, options);
     } finally {
       await system.close();
     }
   }
 
   async close(): Promise<void> {
-    await this.workers.remove();
+    await this.programs.close();
   }
 }

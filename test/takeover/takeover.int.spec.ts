@@ -6,7 +6,8 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { eventually } from '../../libs/testing/src/conformance/eventually.js';
 import { type ArtemisBroker, type RabbitMqBroker, startOwnArtemis, startOwnRabbitMq, type Unavailable } from '../brokers/brokers.js'; // prettier-ignore
 import { ScratchFolder } from '../brokers/scratch-folder.js';
-import { ListeningProcess, ListeningProgram } from './listening.process.js';
+import { Programs } from '../programs/programs.js';
+import { ListeningProcess } from './listening.process.js';
 import { firsts, NumberedLoad } from './numbered.load.js';
 import { eventingOf, numberedEvent } from './workers/numbered.js';
 import type { Transport } from './workers/worker.setup.js';
@@ -21,7 +22,7 @@ const IDLE_TIMEOUT = 3_000;
 
 let artemis: ArtemisBroker | Unavailable | undefined;
 let rabbit: RabbitMqBroker | Unavailable | undefined;
-let program: ListeningProgram;
+let programs: Programs;
 let folder: ScratchFolder;
 
 beforeAll(async () => {
@@ -29,7 +30,7 @@ beforeAll(async () => {
   await Promise.all([
     startOwnArtemis({ idleTimeout: IDLE_TIMEOUT }).then((had) => (artemis = had)),
     startOwnRabbitMq().then((had) => (rabbit = had)),
-    ListeningProgram.build().then((built) => (program = built)),
+    Programs.compiled().then((built) => (programs = built)),
     ScratchFolder.create('takeover').then((made) => (folder = made)),
   ]);
 }, 300_000);
@@ -37,7 +38,6 @@ beforeAll(async () => {
 afterAll(async () => {
   if (artemis?.available === true) await artemis.close();
   if (rabbit?.available === true) await rabbit.close();
-  await program?.remove();
   await folder?.remove();
 });
 
@@ -65,7 +65,7 @@ describe.each(['amqp', 'stomp', 'rabbitmq'] as const)('over %s', { timeout: 300_
   });
 
   async function listen(name: string): Promise<ListeningProcess> {
-    const one = new ListeningProcess(program, folder.path, `${setup.service}-${name}`, setup);
+    const one = new ListeningProcess(programs, folder.path, `${setup.service}-${name}`, setup);
     processes.push(one);
     await one.ready();
     return one;

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { PLANTED_FAULTS } from './planted.faults.js';
-import { plant } from './planting.js';
+import { plant } from '../../programs/planting.js';
 
 const ROOT = resolve(import.meta.dirname, '../../..');
 

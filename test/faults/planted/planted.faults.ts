@@ -1,5 +1,5 @@
 import { CONNECTIONS_BROKEN, GOOD_ORDER, PROCESSES_KILLED, PROCESS_STOPPED, type Scenario } from '../scenarios.js';
-import type { Planting } from './planting.js';
+import type { Planting } from '../../programs/planting.js';
 
 /** A mistake that somebody could make in the provider, and how the scenarios show it. */
 export interface PlantedFault extends Planting {

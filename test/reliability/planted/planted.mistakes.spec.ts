@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { repositoryRoot } from '../../brokers/repository-root.js';
-import { plant } from '../../faults/planted/planting.js';
+import { plant } from '../../programs/planting.js';
 import { PLANTED_MISTAKES } from './planted.mistakes.js';
 
 // Whether a run finds them takes minutes: `npm run test:planted`.

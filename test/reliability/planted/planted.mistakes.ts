@@ -1,4 +1,4 @@
-import type { Planting } from '../../faults/planted/planting.js';
+import type { Planting } from '../../programs/planting.js';
 import type { Property } from '../../../libs/testing/src/index.js';
 import type { SystemName } from '../workers/worker.setup.js';
 
