@@ -91,7 +91,10 @@ export class Relays {
    * said: faults of brokers seldom repeat themselves for whoever would like to look closer.
    */
   async expectFlawless(patience = 60_000): Promise<void> {
-    await until('every output arrives', () => new Set(this.numbers).size >= this.sent, patience);
+    const all = (): boolean => new Set(this.numbers).size >= this.sent;
+    await until('every output arrives', all, patience).catch((error: unknown) => {
+      throw new Error(this.told([`of ${this.sent} sent, ${new Set(this.numbers).size} came`]), { cause: error });
+    });
     // What would come twice is already written, or will be by a process that has not noticed yet.
     await new Promise((resolve) => setTimeout(resolve, 1_000));
     const { numbers } = this;
@@ -106,10 +109,14 @@ export class Relays {
     const strange = numbers.filter((n) => !(n < this.sent));
     const flaws = [...this.some('twice', twice), ...this.some('late', late), ...this.some('strange', strange)];
     if (flaws.length === 0) return;
-    const told = this.processes.flatMap(({ context }, index) =>
+    throw new Error(this.told([`of ${this.sent} sent, ${numbers.length} came`, ...flaws]));
+  }
+
+  private told(flaws: readonly string[]): string {
+    const lines = this.processes.flatMap(({ context }, index) =>
       context.lines.map((line) => `process ${index}: ${line}`),
     );
-    throw new Error([`of ${this.sent} sent, ${numbers.length} came`, ...flaws, ...told].join('\n'));
+    return [...flaws, ...lines].join('\n');
   }
 
   /** The first few, with where each output is and where its input was: one input relayed twice, two inputs, or one output read twice. */
