@@ -24,9 +24,10 @@ export class FaultStage {
   ) {}
 
   static async open(fault?: PlantedFault): Promise<FaultStage> {
-    const programs = fault === undefined ? Programs.compiled() : Programs.planted(fault);
-    const [had, built] = await Promise.all([startOwnKafka(), programs]);
-    return had.available ? new FaultStage(had, built, '') : new FaultStage(undefined, built, `no Kafka: ${had.reason}`);
+    const [had, programs] = await Promise.all([startOwnKafka(), Programs.compiled(fault)]);
+    return had.available
+      ? new FaultStage(had, programs, '')
+      : new FaultStage(undefined, programs, `no Kafka: ${had.reason}`);
   }
 
   /** Rejects where the scenario cannot be played to its end. */

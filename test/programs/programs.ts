@@ -1,11 +1,10 @@
-import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { copyFile, cp, mkdtemp, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { withLock } from '../brokers/cache.lock.js';
 import { repositoryRoot } from '../brokers/repository-root.js';
+import { node } from '../packaging/command.js';
 import { plant, type Planting } from './planting.js';
 
 const SOURCES = ['libs', 'apps', 'test', 'package.json', 'tsconfig.json'];
@@ -25,10 +24,11 @@ export class Programs {
   ) {}
 
   /**
-   * Of the sources as they are now. Compiled once and used by all.
+   * Of the sources as they are now: compiled once and used by all.
+   * @param fault put into a copy of one's own; the sources are as they were
    * @throws Error with what the compiler said
    */
-  static async compiled(): Promise<Programs> {
+  static async compiled(fault?: Planting): Promise<Programs> {
     const cache = join(repositoryRoot(), '.cache');
     const folder = join(cache, `programs-${await stateOfSources()}`);
     await withLock(join(cache, 'programs.lock'), async () => {
@@ -36,13 +36,8 @@ export class Programs {
       const now = new Date();
       await utimes(folder, now, now);
     });
-    return new Programs(folder, true);
-  }
-
-  /** A copy of one's own, with a fault put into what was compiled; the sources are as they were. */
-  static async planted(fault: Planting): Promise<Programs> {
-    const { folder } = await Programs.compiled();
-    const own = await mkdtemp(join(repositoryRoot(), '.cache', 'planted-'));
+    if (fault === undefined) return new Programs(folder, true);
+    const own = await mkdtemp(join(cache, 'planted-'));
     for (const part of ['package.json', 'dist']) await cp(join(folder, part), join(own, part), { recursive: true });
     const programs = new Programs(own, false);
     const file = programs.file(fault.file);
@@ -67,12 +62,11 @@ async function compile(cache: string, folder: string): Promise<void> {
   const args = ['-p', join(root, 'test/programs/tsconfig.json'), '--outDir', join(unfinished, 'dist')];
   try {
     await copyFile(join(root, 'package.json'), join(unfinished, 'package.json'));
-    await promisify(execFile)(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), ...args]);
+    await node([join(root, 'node_modules/typescript/bin/tsc'), ...args], { cwd: root });
     await rename(unfinished, folder);
   } catch (error) {
     await rm(unfinished, { recursive: true, force: true });
-    const { stdout = '' } = error as { stdout?: string };
-    throw new Error(`The programs do not compile:\n${stdout}`, { cause: error });
+    throw error;
   }
 }
 
@@ -80,8 +74,9 @@ async function removeOld(cache: string): Promise<void> {
   for (const name of await readdir(cache)) {
     if (!/^(?:programs|planted|unfinished)-/.test(name)) continue;
     const folder = join(cache, name);
-    const { mtimeMs } = await stat(folder);
-    if (mtimeMs < Date.now() - DAY) await rm(folder, { recursive: true, force: true });
+    // Whoever has a copy of its own may be taking it away.
+    const used = await stat(folder).catch(() => undefined);
+    if (used !== undefined && used.mtimeMs < Date.now() - DAY) await rm(folder, { recursive: true, force: true });
   }
 }
 

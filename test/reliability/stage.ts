@@ -10,7 +10,7 @@ export class Stage {
 
   /** @param mistake put into what is compiled of the package or the service */
   static async open(mistake?: Planting): Promise<Stage> {
-    return new Stage(await (mistake === undefined ? Programs.compiled() : Programs.planted(mistake)));
+    return new Stage(await Programs.compiled(mistake));
   }
 
   /** @returns why it could not be played, where a part cannot be had */
