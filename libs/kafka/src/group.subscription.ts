@@ -4,12 +4,13 @@ import { decodeNotes } from './commit.metadata.js';
 import { DelayedSurrender } from './delayed.surrender.js';
 import { GroupBeginning } from './group.beginning.js';
 import { DriverError, sourceName, type CommittedPosition, type DriverMember, type MemberListener, type TopicPartition } from './kafka.driver.js'; // prettier-ignore
-import { hopeless, remedyOf, unstableText } from './kafka.errors.js';
+import { hopeless, remedyOf } from './kafka.errors.js';
 import { retryTargets } from './retry.topic.js';
 import { OutputBatches } from './output.batches.js';
 import { Takeovers } from './takeovers.js';
 import { TrackedPartitions, type PositionLoop, type SubscriptionParts } from './tracked.partitions.js';
 import { TransactionLoop } from './transaction.loop.js';
+import { UnstablePositions } from './unstable.positions.js';
 
 /** Outputs become visible by transactions, so these are not farther apart. Milliseconds. */
 const LONGEST_TRANSACTION = 100;
@@ -43,6 +44,7 @@ export class GroupSubscription implements SubscriptionHandle, MemberListener {
   /** The taking over that is under way; false once it lost its object. */
   private gaining: { valid: boolean } | undefined;
   private readonly takeovers: Takeovers;
+  private readonly unstable: UnstablePositions;
   private readonly surrender: DelayedSurrender;
   private away = false;
   /** The brokers refuse notes beside positions. */
@@ -56,6 +58,7 @@ export class GroupSubscription implements SubscriptionHandle, MemberListener {
     const { options, context, driver, retry } = parts;
     this.group = `${context.service}.${subscription.name}`;
     this.takeovers = new Takeovers(context.clock);
+    this.unstable = new UnstablePositions(this.group, context.logger, context.clock);
     this.topics = [...new Set([...subscription.channels, retry.topic])];
     this.beginning = new GroupBeginning(parts, subscription, this.group, this.topics);
     this.member = driver.member(
@@ -140,6 +143,7 @@ export class GroupSubscription implements SubscriptionHandle, MemberListener {
       const notes = this.takeovers.correct(sourceName({ topic, partition }), offset, decodeNotes(offset, metadata));
       this.partitions.add({ topic, partition }, { offset, notes });
     }
+    this.unstable.over([...positions.keys()]);
     this.postpone(unstable);
   }
 
@@ -247,9 +251,9 @@ export class GroupSubscription implements SubscriptionHandle, MemberListener {
     if (sources.length === 0) return;
     this.transactions?.drop(sources);
     const names = sources.map(sourceName);
-    const takeovers = names.map((name) => this.takeovers.begin(name, undefined));
-    if (takeovers.some(({ count }) => count === 1)) this.parts.context.logger.error(unstableText(this.group, names));
-    this.surrender.after(Math.max(UNSTABLE_PAUSE, ...takeovers.map(({ pause }) => pause)), sources);
+    this.unstable.found(names);
+    const pauses = names.map((name) => this.takeovers.begin(name, undefined).pause);
+    this.surrender.after(Math.max(UNSTABLE_PAUSE, ...pauses), sources);
   }
 
   private async awaitPositions(): Promise<void> {

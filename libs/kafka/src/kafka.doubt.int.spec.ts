@@ -19,7 +19,7 @@ import {
 const brokers = inject('kafkaBrokers');
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-describe.skipIf(brokers.length === 0)('a transaction whose request was not answered', { timeout: 120_000 }, () => {
+describe.skipIf(brokers.length === 0)('a transaction whose request was not answered', { timeout: 300_000 }, () => {
   let service: TestService;
   let relays: Relays;
   let network: MeddlingNetwork;
@@ -109,35 +109,59 @@ describe.skipIf(brokers.length === 0)('a transaction whose request was not answe
     expect(attempts.slice(0, 2)).toEqual([1, 1]);
   });
 
-  it('that never ends over the position of a partition keeps that one waiting, says so, and the others go on', async ({
+  it('that never ends over the position of a partition keeps that one waiting, says so each time, and the others go on', async ({
     onTestFinished,
   }) => {
     const wide = new TestService(brokers, 3);
     onTestFinished(() => wide.stop());
     const { channel, name } = wide;
     const groupId = `${name}.Relay`;
-    const others = await new Relays(wide).open();
+    const others = await new Relays(wide, { transactionTimeout: 2_000 }).open();
     const { process } = await others.process();
     await others.send(60);
     await until('all arrive', () => others.arrived === 60);
     await process.stop();
     const client = new kafkajs.Kafka({ brokers: [...brokers], logLevel: kafkajs.logLevel.NOTHING });
-    const producer = client.producer({ transactionalId: `${name}-foreign`, idempotent: true, maxInFlightRequests: 1 });
+    const producer = client.producer({
+      transactionalId: `${name}-foreign`,
+      transactionTimeout: 600_000,
+      idempotent: true,
+      maxInFlightRequests: 1,
+    });
     await producer.connect();
-    const open = await producer.transaction();
-    const offset = String(await wide.committed('Relay'));
-    const topics = [{ topic: channel, partitions: [{ partition: 0, offset }] }];
-    await open.sendOffsets({ consumerGroupId: groupId, topics });
-    const heir = await others.process();
+    const occupy = async (): Promise<kafkajs.Transaction> => {
+      const open = await producer.transaction();
+      const offset = String(await wide.committed('Relay'));
+      const topics = [{ topic: channel, partitions: [{ partition: 0, offset }] }];
+      await open.sendOffsets({ consumerGroupId: groupId, topics });
+      return open;
+    };
+    const told = (start: string): number =>
+      heir.process.context.lines.filter((line) => line.startsWith(`${start} in ${channel}/0`)).length;
+    const goneOn = (before: number): boolean =>
+      heir.received.deliveries.slice(before).filter(({ source }) => source !== `${channel}/0`).length > 10;
+
+    const atStart = await occupy();
+    const heir = await others.process({ openSocket: network.open });
     await others.send(60);
-    await until('it is told', () =>
-      heir.process.context.lines.some((line) =>
-        line.startsWith(`error EVT_POSITION: ${groupId} waits in ${channel}/0:`),
-      ),
-    );
-    await until('the others go on', () => heir.received.deliveries.length > 10);
+    await until('it is told', () => told(`error EVT_POSITION: ${groupId} waits`) === 1);
+    await until('the others go on', () => goneOn(0));
     expect(heir.received.deliveries.map(({ source }) => source)).not.toContain(`${channel}/0`);
-    await open.commit();
+    await atStart.commit();
+    await others.expectFlawless();
+    expect(told(`log ${groupId} goes on`)).toBe(1);
+
+    // Found in a partition that is taken over for another reason.
+    const atWork = await occupy();
+    network.meddle = ({ api }) => (api === END_TRANSACTION ? 'lose-answer' : 'go');
+    await others.send(60);
+    await until('it is taken over anew', () => heir.received.revoked.includes(`${channel}/0`));
+    network.meddle = () => 'go';
+    const before = heir.received.deliveries.length;
+    await others.send(60);
+    await until('it is told again', () => told(`error EVT_POSITION: ${groupId} waits`) === 2);
+    await until('the others go on again', () => goneOn(before));
+    await atWork.commit();
     await others.expectFlawless();
     await producer.disconnect();
   });
