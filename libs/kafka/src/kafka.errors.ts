@@ -85,8 +85,8 @@ export function refusal(error: Error, channel: string): EventingError {
 export function unstableText(group: string, sources: readonly string[]): string {
   return (
     `EVT_POSITION: ${group} waits in ${sources.join(', ')}: a transaction over its position there has not ended (UNSTABLE_OFFSET_COMMIT), ` +
-    'and going on could repeat outputs. It ends by itself within `transactionTimeout`. If it does not, a broker that was killed has forgotten ' +
-    'it: kafka-transactions.sh find-hanging shows it, and abort ends it; on a broker for development drop the group.'
+    'and going on could repeat outputs. It ends by itself within `transactionTimeout`. If it does not, the broker has forgotten it, as Kafka 4.3.0 to ' +
+    '4.4.0 do (KAFKA-20734): kafka-transactions.sh find-hanging shows it, and abort ends it; on a broker for development drop the group.'
   );
 }
 
