@@ -4,7 +4,7 @@ import { BrokerStartError } from './broker.errors.js';
 import { freePorts } from './free-ports.js';
 import { OwnedProcess, type OwnedProcessOptions } from './owned-process.js';
 
-const START_TIMEOUT = 60_000;
+const START_TIMEOUT = 180_000;
 const PORT_TAKEN = 'another process listens on one of its ports';
 
 export interface BrokerProcessOptions extends OwnedProcessOptions {

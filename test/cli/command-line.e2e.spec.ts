@@ -13,7 +13,7 @@ const brokers = inject('kafkaBrokers');
 let command: ProgramRunner;
 beforeAll(async () => {
   command = await ProgramRunner.open('libs/cli/src/main');
-}, 120_000);
+}, 600_000);
 afterAll(() => command?.close());
 
 describe('eventing, as a process', () => {

@@ -27,7 +27,7 @@ describe.skipIf(access === undefined)('eventing, beside a service on PostgreSQL'
   let command: ProgramRunner;
   beforeAll(async () => {
     command = await ProgramRunner.open('libs/cli/src/main');
-  }, 120_000);
+  }, 600_000);
   afterAll(() => command?.close());
 
   /** A service that runs in this process; one of its listeners fails as long as it is told to. */

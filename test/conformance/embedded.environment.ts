@@ -16,7 +16,7 @@ export function embeddedEnvironment(dataDir: string): ConformanceEnvironment & {
   });
   return {
     name: 'embedded',
-    patience: 30_000,
+    patience: 90_000,
     silence: 700,
     traits: {
       repeatsBeyondGap: false,

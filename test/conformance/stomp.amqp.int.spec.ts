@@ -11,7 +11,7 @@ function said(n: number, { key, id, headers, correlationId }: Envelope): unknown
   return { n, key, id, session: headers.get('session'), correlationId };
 }
 
-describe.skipIf(artemis?.stompPort === undefined)('STOMP and AMQP on one Artemis', { timeout: 60_000 }, () => {
+describe.skipIf(artemis?.stompPort === undefined)('STOMP and AMQP on one Artemis', () => {
   const runtimes: EventingRuntime[] = [];
   afterEach(async () => {
     await Promise.all(runtimes.splice(0).map((runtime) => runtime.stop()));

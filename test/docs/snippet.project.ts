@@ -66,7 +66,7 @@ export class SnippetProject {
 
   /** Runs one in a process of its own. */
   run(snippet: Snippet): Promise<Said> {
-    return said(run(process.execPath, [this.#compiled(snippet.file)], { cwd: this.folder, timeout: 60_000, env }));
+    return said(run(process.execPath, [this.#compiled(snippet.file)], { cwd: this.folder, timeout: 300_000, env }));
   }
 
   /** Runs several in one process. @returns how each that came to its end has ended: well, or by an error */
@@ -74,7 +74,7 @@ export class SnippetProject {
     const byUrl = new Map(snippets.map((snippet) => [pathToFileURL(this.#compiled(snippet.file)).href, snippet]));
     const child = fork(this.#compiled('in-turn.ts'), [...byUrl.keys()], {
       cwd: this.folder,
-      timeout: 60_000,
+      timeout: 300_000,
       stdio: 'pipe',
       env,
     });

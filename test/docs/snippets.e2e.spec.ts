@@ -67,7 +67,7 @@ let errors: Map<string, string[]>;
 beforeAll(async () => {
   project = await SnippetProject.write([...compiled, ...announced, ...planted]);
   errors = await project.compile();
-}, 120_000);
+}, 600_000);
 
 afterAll(() => project?.remove());
 
@@ -120,7 +120,7 @@ describe('the programs of the documentation', () => {
 
   beforeAll(async () => {
     ends = await project.runInTurn(silent);
-  }, 120_000);
+  }, 600_000);
 
   it.for(silent.map((snippet) => [snippet.page, snippet.line, snippet] as const))(
     '%s:%i ends well',
@@ -131,7 +131,7 @@ describe('the programs of the documentation', () => {
 
   // Side by side: each waits for a process of its own.
   describe.concurrent('in processes of their own', () => {
-    it.for(apart)('%s: %s prints what it says', { timeout: 120_000 }, async ([, , snippet], { expect }) => {
+    it.for(apart)('%s: %s prints what it says', { timeout: 600_000 }, async ([, , snippet], { expect }) => {
       const { stdout, stderr, code } = await project.run(snippet);
       expect(code, `${stdout}${stderr}`).toBe(0);
       let rest = stdout;

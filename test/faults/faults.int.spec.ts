@@ -7,7 +7,7 @@ const PATIENCE = 300_000;
 
 const seed = Number(process.env['FAULT_SEED'] ?? Date.now() % 1_000_000);
 
-describe(`services on a real Kafka, with faults (FAULT_SEED=${seed})`, { timeout: 180_000 }, () => {
+describe(`services on a real Kafka, with faults (FAULT_SEED=${seed})`, { timeout: 600_000 }, () => {
   let stage: FaultStage | undefined;
   beforeAll(async () => {
     stage = await FaultStage.open();

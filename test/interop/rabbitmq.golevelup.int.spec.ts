@@ -28,7 +28,7 @@ class Shipped {
   parcel!: string;
 }
 
-describe.skipIf(access === undefined)('a service of @golevelup/nestjs-rabbitmq', { timeout: 60_000 }, () => {
+describe.skipIf(access === undefined)('a service of @golevelup/nestjs-rabbitmq', () => {
   it('hears what we send, and what it publishes is heard by our listeners', async () => {
     const [theirs, ours]: [unknown[], unknown[]] = [[], []];
     @Injectable()

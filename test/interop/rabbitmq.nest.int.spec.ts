@@ -44,7 +44,7 @@ class OrderShipped {
   orderId!: string;
 }
 
-describe.skipIf(access === undefined)('a service of plain Nest, Transport.RMQ', { timeout: 60_000 }, () => {
+describe.skipIf(access === undefined)('a service of plain Nest, Transport.RMQ', () => {
   beforeAll(async () => {
     const connection = await connect(url);
     const channel = await connection.createChannel();

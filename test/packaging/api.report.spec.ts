@@ -21,7 +21,7 @@ beforeAll(async () => {
   await node([tsc, '-p', join(ROOT, 'packaging/tsconfig.module.json'), ...flags], { cwd: ROOT });
   const files = entries.map(([subpath]) => declarationsOf(subpath));
   report = new ApiReport(files, { name: manifest.name, file: declarationsOf('.') });
-}, 60_000);
+}, 600_000);
 
 afterAll(() => rm(folder, { recursive: true, force: true }));
 

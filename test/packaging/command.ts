@@ -14,7 +14,7 @@ interface CommandOptions {
  */
 export function command(program: string, args: readonly string[], options: CommandOptions): Promise<string> {
   const env = { ...inherited(), NO_COLOR: '1', ...options.env };
-  const { cwd, timeout = 120_000 } = options;
+  const { cwd, timeout = 600_000 } = options;
   return new Promise((done, failed) => {
     execFile(program, args, { cwd, env, timeout, maxBuffer: 2 ** 26 }, (error, stdout, stderr) => {
       if (error === null) return done(stdout);

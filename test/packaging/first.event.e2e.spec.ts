@@ -73,7 +73,7 @@ describe.skipIf(away)('who follows the README', () => {
     scratch = await ScratchFolder.create('first-event');
     const { tarball } = await PackedPackage.pack(scratch.path);
     reader = new Reader(scratch.path, tarball);
-  }, 120_000);
+  }, 600_000);
   afterAll(() => scratch.remove());
 
   it('sees the first event handled in a new project', async () => {
@@ -85,7 +85,7 @@ describe.skipIf(away)('who follows the README', () => {
     await reader.saves(name, program?.code ?? '');
     const printed = await reader.types(run);
     for (const line of printsOf(program as Fence)) expect(printed).toContain(line);
-  }, 300_000);
+  }, 600_000);
 
   it('goes on with the first ten minutes', async () => {
     const files = filesOf(firstMinutes);
@@ -97,5 +97,5 @@ describe.skipIf(away)('who follows the README', () => {
       const printed = await reader.types([`node dist/${name.replace(/\.ts$/, '.js')}`]);
       for (const line of printsOf(fence)) expect(printed).toContain(line);
     }
-  }, 120_000);
+  }, 600_000);
 });

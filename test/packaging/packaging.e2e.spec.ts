@@ -40,7 +40,7 @@ const away = await registryIsAway();
 beforeAll(async () => {
   scratch = await ScratchFolder.create('packaging');
   packed = await PackedPackage.pack(scratch.path);
-}, 120_000);
+}, 600_000);
 afterAll(() => scratch.remove());
 
 describe('the packed package', () => {
@@ -83,7 +83,7 @@ describe('the packed package', () => {
     const analysis = await checkPackage(createPackageFromTarballData(await packed.bytes()));
     expect(analysis.types).toEqual({ kind: 'included' });
     expect('problems' in analysis ? analysis.problems : undefined).toEqual([]);
-  }, 120_000);
+  }, 600_000);
 });
 
 /** What `application/main.ts` prints. */
@@ -112,7 +112,7 @@ describe.skipIf(away).each(MAJORS)('installed with Nest %i', (major) => {
   let nest: NestInstallation;
   beforeAll(async () => {
     nest = await NestInstallation.create(scratch.path, major, packed.tarball);
-  }, 120_000);
+  }, 600_000);
 
   const without = subpaths.filter((subpath) => clientsOf(subpath).length === 0 || isLate(subpath));
   const within = subpaths.filter((subpath) => !without.includes(subpath));
@@ -137,9 +137,9 @@ describe.skipIf(away).each(MAJORS)('installed with Nest %i', (major) => {
   });
 
   describe('and the client libraries', () => {
-    beforeAll(() => nest.addClients(), 120_000);
+    beforeAll(() => nest.addClients(), 600_000);
 
-    it.each(subpaths)('loads with %s its own client library only', { timeout: 120_000 }, async (subpath) => {
+    it.each(subpaths)('loads with %s its own client library only', { timeout: 600_000 }, async (subpath) => {
       const loaded = (await nest.run('loaded-packages.mjs', [specifierOf(subpath)])) as string[];
       expect(loaded.filter((name) => clients.includes(name))).toEqual(isLate(subpath) ? [] : clientsOf(subpath));
     });
@@ -150,7 +150,7 @@ describe.skipIf(away).each(MAJORS)('installed with Nest %i', (major) => {
         const project = await nest.built(format);
         expect(JSON.parse(await project.run())).toEqual(ACCOUNT);
       },
-      120_000,
+      600_000,
     );
   });
 
@@ -162,14 +162,14 @@ describe.skipIf(away).each(MAJORS)('installed with Nest %i', (major) => {
     it('is CommonJS to CommonJS', async () => {
       const project = await nest.built('commonjs');
       expect(JSON.parse(await project.run(...FLAGS))).toEqual(ACCOUNT);
-    }, 120_000);
+    }, 600_000);
 
     // `nest new` wrote these settings before it wrote `nodenext`.
     it('has types for compilers that know no exports', async () => {
       const project = await nest.built('commonjs');
       const old = { module: 'commonjs', moduleResolution: 'node10', ignoreDeprecations: '6.0' };
       await expect(project.compile(old)).resolves.toBeUndefined();
-    }, 120_000);
+    }, 600_000);
 
     it('is two copies to who imports and requires: declarations are shared, classes are not', async () => {
       expect(await nest.run('copies.cjs', [], FLAGS)).toEqual({

@@ -12,7 +12,7 @@ let folder: string | undefined;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'evt-quickstart-'));
   quickstart = await ProgramRunner.open('apps/quickstart/src/main');
-}, 120_000);
+}, 600_000);
 afterAll(async () => {
   await quickstart?.close();
   if (folder !== undefined) await rm(folder, { recursive: true, force: true });

@@ -6,10 +6,10 @@ import type { PrintedAccount } from './printed.account.js';
 let quickstart: ProgramRunner;
 beforeAll(async () => {
   quickstart = await ProgramRunner.open('apps/quickstart/src/main');
-}, 120_000);
+}, 600_000);
 afterAll(() => quickstart?.close());
 
-describe('npm start', { timeout: 120_000 }, () => {
+describe('npm start', { timeout: 600_000 }, () => {
   it('prints an account of every hop and exits with 0', async () => {
     const { code, stdout, stderr } = await quickstart.run([]);
     expect(stderr).toBe('');

@@ -19,7 +19,7 @@ beforeAll(async () => {
   const [built, second] = await Promise.all([ProgramRunner.open('apps/quickstart/src/main'), startOwnArtemis()]);
   quickstart = built;
   if (second.available) other = second;
-}, 120_000);
+}, 600_000);
 afterAll(async () => Promise.all([quickstart?.close(), other?.close()]));
 
 const PROVIDERS: readonly (readonly [string, Where])[] = [

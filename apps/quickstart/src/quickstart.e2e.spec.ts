@@ -67,7 +67,7 @@ describe('the story', () => {
   });
 });
 
-describe('a deviation makes it exit with 1 and is named', { timeout: 60_000 }, () => {
+describe('a deviation makes it exit with 1 and is named', () => {
   it('an event that is delivered twice', async () => {
     const broker = new MemoryBroker();
     broker.faults.duplicateNext(1, (message) => message.channel === 'payments');

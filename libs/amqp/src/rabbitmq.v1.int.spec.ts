@@ -8,7 +8,7 @@ const rabbit = inject('rabbitmq');
 const IS_OLD = rabbit !== undefined && Number.parseInt(rabbit.version, 10) < 4;
 
 // RabbitMQ 3 speaks AMQP 1.0 by a plugin, with addresses v1: what is common to all brokers runs there, on a real one.
-describe.skipIf(!IS_OLD)('on a real RabbitMQ 3, with addresses v1', { timeout: 60_000 }, () => {
+describe.skipIf(!IS_OLD)('on a real RabbitMQ 3, with addresses v1', () => {
   if (rabbit === undefined) return;
   const processes: TestProcess[] = [];
   afterEach(async () => {

@@ -6,7 +6,7 @@ import { FIND_COORDINATOR, MeddlingNetwork, READ_POSITIONS, SYNC_GROUP } from '.
 
 const brokers = inject('kafkaBrokers');
 
-describe.skipIf(brokers.length === 0)('subscriptions on Kafka', { timeout: 60_000 }, () => {
+describe.skipIf(brokers.length === 0)('subscriptions on Kafka', () => {
   let service: TestService;
   let channel: string;
   beforeEach(() => {

@@ -5,7 +5,7 @@ import { accept, acceptAll, keepAll, numbers, TestService } from './kafka.proces
 
 const brokers = inject('kafkaBrokers');
 
-describe.skipIf(brokers.length === 0)('the Kafka provider', { timeout: 60_000 }, () => {
+describe.skipIf(brokers.length === 0)('the Kafka provider', () => {
   let service: TestService;
   let channel: string;
   beforeEach(() => {

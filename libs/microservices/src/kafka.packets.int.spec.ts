@@ -56,7 +56,7 @@ class OrderPlaced {
   lines!: { article: string; count: number }[];
 }
 
-describe.skipIf(brokers.length === 0)('Nest over Kafka', { timeout: 60_000 }, () => {
+describe.skipIf(brokers.length === 0)('Nest over Kafka', () => {
   beforeAll(async () => {
     const admin = new kafkajs.Kafka({ brokers, logLevel: kafkajs.logLevel.NOTHING }).admin();
     await admin.connect();

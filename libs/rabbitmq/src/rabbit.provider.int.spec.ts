@@ -7,7 +7,7 @@ import { acceptAll, keepAll, letterOf, message, numbers, TestService, until } fr
 
 const access = inject('rabbitmq');
 
-describe.skipIf(access === undefined)('the RabbitMQ provider', { timeout: 60_000 }, () => {
+describe.skipIf(access === undefined)('the RabbitMQ provider', () => {
   let service: TestService;
   let channel: string;
   beforeEach(() => {

@@ -14,7 +14,7 @@ const NEARLY = {
 };
 const CHANGED = { username: 'changed', password: 'changed-secret', configure: '.*', read: '.*', write: '.*' };
 
-describe('what RabbitMQ refuses', { timeout: 60_000 }, () => {
+describe('what RabbitMQ refuses', () => {
   let rabbit: RabbitMqBroker | undefined;
   let service: TestService;
   let channel: string;

@@ -5,7 +5,7 @@ import { acceptAll, keepAll, message, TestService, textOf, until } from './stomp
 
 const artemis = inject('artemis');
 
-describe.skipIf(artemis?.stompPort === undefined)('the STOMP provider', { timeout: 60_000 }, () => {
+describe.skipIf(artemis?.stompPort === undefined)('the STOMP provider', () => {
   let service: TestService;
   let channel: string;
   beforeEach(() => {
@@ -179,7 +179,7 @@ describe.skipIf(artemis?.stompPort === undefined)('the STOMP provider', { timeou
     // By STOMP the broker itself takes half a minute for it.
     await service.amqp(channel, [{ body: rhea.message.data_section(large), durable: true }]);
     await shop.publish(channel, ['after', 'and after']);
-    await until('the next arrive', () => received.texts.includes('and after'), 50_000);
+    await until('the next arrive', () => received.texts.includes('and after'), 120_000);
     expect(received.texts).toEqual(['before', 'after', 'and after']);
     expect(await service.count(`${service.name}.set-aside`)).toBe(1);
     expect(shop.context.lines.filter((line) => line.includes('EVT_UNDECODABLE'))).toHaveLength(1);
