@@ -28,7 +28,7 @@ export default defineConfig({
     globalSetup: ['test/brokers/global-setup.ts'],
     // Importing Nest costs half a second a file: share it. No module of ours keeps mutable state, so nothing leaks.
     isolate: false,
-    // On two cores. A third saves a tenth of the time, and has not been seen through a whole run since the tests are on Kafka 4.2.
+    // On two cores: what waits for brokers leaves the processor to others.
     maxWorkers: 3,
     sequence: { sequencer: SlowestFirst },
     // Patience is not an assertion: a bound for what hangs, far above what a busy machine takes.

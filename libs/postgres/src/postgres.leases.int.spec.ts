@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { Delivery } from 'nestjs-eventing';
 import { type PostgresBroker, startOwnPostgres } from '../../../test/brokers/brokers.js';
 import { LogBounds } from './log/log.bounds.js';
 import { acceptAll, keepAll, numbers, TestService, until } from './postgres.fixture.js';
@@ -61,6 +62,66 @@ describe('leases on PostgreSQL', { timeout: 90_000 }, () => {
     one.proxy.thaw();
     await until('it takes part again, and gets what was not settled in time', () => got.texts.length > 4);
     expect(got.texts.slice(4, 8)).toEqual(numbers(4));
+  });
+
+  it('that are given back in good order leave nothing that looks as if it had brought a process down', async () => {
+    const subscription = `${service.name}.Receipt`;
+    const calm = { partitions: 1, leaseTime: 60_000, heartbeatInterval: 20_000, pollInterval: 50 };
+    const one = await service.started(calm);
+    await one.subscribe('Receipt', service.channel, keepAll);
+    await until('it has its lease', async () => (await owners())[0] !== null);
+    const holder = await service.client();
+    await holder.query('BEGIN');
+    await holder.query('SELECT 1 FROM eventing.positions WHERE subscription = $1 FOR UPDATE', [subscription]);
+    await service.query(
+      `INSERT INTO eventing.deferred (target, channel, partition, due_at, attempt, time, headers, body)
+       VALUES ($1, $2, 0, now(), 2, 0, '{}', 'due')`,
+      [subscription, service.channel],
+    );
+    await until('it is about to be taken', async () => (await waiting()) === 1);
+    const stopped = one.stop();
+    // If the lease did not wait for what is being taken, it would go at once with it.
+    for (let look = 0; look < 50 && (await waiting()) < 2; look++)
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    await holder.query('COMMIT');
+    await stopped;
+    expect(await owners()).toEqual([null]);
+    const left = await service.query('SELECT taken, crashes FROM eventing.deferred WHERE target = $1', [subscription]);
+    expect(left).toEqual([{ taken: false, crashes: 0 }]);
+
+    async function owners(): Promise<unknown[]> {
+      const rows = await service.query('SELECT owner FROM eventing.positions WHERE subscription = $1', [subscription]);
+      return rows.map(({ owner }) => owner);
+    }
+    async function waiting(): Promise<number> {
+      return (await service.query(`SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'`)).length;
+    }
+  });
+
+  it('that move to another member leave nothing behind that looks so either', async () => {
+    await service.query('CREATE TABLE suspected (number bigint)');
+    await service.query(`CREATE FUNCTION suspect() RETURNS trigger LANGUAGE plpgsql AS
+      $$ BEGIN INSERT INTO suspected VALUES (NEW.number); RETURN NULL; END $$`);
+    const one = await service.started({ partitions: 2 });
+    await service.query(`CREATE TRIGGER suspect AFTER UPDATE ON eventing.deferred
+      FOR EACH ROW WHEN (OLD.taken AND NEW.taken) EXECUTE FUNCTION suspect()`);
+    // Taken again and again, so that mostly some are being taken.
+    const defer = (delivery: Delivery): void =>
+      void Promise.resolve(delivery.settle({ kind: 'defer', notBefore: Date.now(), attempt: 2 })).catch(
+        () => undefined,
+      );
+    await one.subscribe('Receipt', service.channel, defer);
+    for (const key of numbers(6)) await one.publish(service.channel, ['x'], { key });
+    for (let round = 0; round < 20; round++) {
+      const other = await service.started({ partitions: 2 });
+      const got = await other.subscribe('Receipt', service.channel, defer);
+      await until('it has its share', () => got.texts.length > 5);
+      await other.stop();
+    }
+    const suspected = await service.query('SELECT number FROM suspected');
+    await service.query('DROP FUNCTION suspect CASCADE');
+    await service.query('DROP TABLE suspected');
+    expect(suspected).toEqual([]);
   });
 
   it('of the dead are not waited for when the clock of the server was set back', async () => {

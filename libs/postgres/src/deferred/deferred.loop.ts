@@ -22,6 +22,7 @@ export class DeferredLoop {
   private awake = true;
   private stopped = false;
   private running: Promise<void> | undefined;
+  private looking: Promise<number> | undefined;
   private failures = 0;
 
   constructor(private readonly options: DeferredLoopOptions) {}
@@ -36,6 +37,11 @@ export class DeferredLoop {
     this.alarm.wake();
   }
 
+  /** Resolves when what is being taken at the moment is in the hands of its trackers. */
+  async idle(): Promise<void> {
+    await this.looking?.catch(() => undefined);
+  }
+
   async stop(): Promise<void> {
     this.stopped = true;
     this.alarm.wake();
@@ -47,7 +53,8 @@ export class DeferredLoop {
       this.awake = false;
       let pause: number;
       try {
-        pause = await this.once();
+        this.looking = this.once();
+        pause = await this.looking;
         this.failures = 0;
       } catch (error) {
         this.failures++;

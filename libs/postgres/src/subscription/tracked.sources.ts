@@ -122,6 +122,11 @@ export class TrackedSources implements TrackerHost, DeferredHost {
     return held.map(({ name }) => name);
   }
 
+  /** After `hold`: resolves when nothing more of what is deferred comes into hand. A statement that takes it may be at work. */
+  quiet(): Promise<void> {
+    return this.deferredLoop.idle();
+  }
+
   /** They are another's: settlements have no effect any more. @returns the deferred messages that were in hand */
   drop(trackers: readonly SourceTracker[]): HeldMessages[] {
     const held = this.deferredOf(trackers).map((tracker) => tracker.close());
