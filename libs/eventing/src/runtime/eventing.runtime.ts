@@ -1,21 +1,20 @@
 import { DeadLetters } from '../dead-letters/dead-letters.js';
-import type { EventClass } from '../declare/metadata.js';
 import { EventingContext } from '../envelope/eventing.context.js';
 import { EventingError } from '../errors/eventing.error.js';
 import { ProviderHost } from '../provider/provider.host.js';
 import type { ExceptionHandlers } from '../receive/exception.handlers.js';
 import type { EventDescriptor } from '../registry/event.descriptor.js';
 import { EventRegistry } from '../registry/event.registry.js';
-import type { ListenerDefinition } from '../registry/listener.descriptor.js';
 import type { SubscriptionPlan } from '../registry/listener.plan.js';
 import { EventManager } from '../send/event.manager.js';
 import { EventPublisher } from '../send/event.publisher.js';
 import { announcementLine, type ListenerAnnouncement } from './announcement.js';
 import type { ResolvedOptions } from './eventing.options.js';
-import type { EventListeners, ListenerSubscription } from './event-listeners.js';
+import type { EventListeners } from './event-listeners.js';
 import { EventingHealth } from './eventing.health.js';
 import { type Discovered, Findings, type ListenerSource } from './findings.js';
 import type { EventReplays } from './event-replays.js';
+import { Listeners } from './listeners.js';
 import { Planner } from './planner.js';
 import { Replays } from './replays.js';
 import { Shutdown } from './shutdown.js';
@@ -33,6 +32,7 @@ export class EventingRuntime {
   readonly events: EventManager;
   readonly publisher: EventPublisher;
   readonly deadLetters: DeadLetters;
+  readonly listeners: EventListeners;
   readonly replays: EventReplays;
   readonly health: EventingHealth;
   readonly #hosts: ReadonlyMap<string, ProviderHost>;
@@ -40,11 +40,10 @@ export class EventingRuntime {
   readonly #findings: Findings;
   #exceptions: ExceptionHandlers | undefined;
   readonly #planner: Planner;
-  readonly #subscriptions: Subscriptions;
+  readonly #subscriptions = new Subscriptions();
+  readonly #listeners: Listeners;
   readonly #opener: SubscriptionOpener;
   #announced: readonly ListenerAnnouncement[] = [];
-  /** What is not subscribed, since the application stands by. */
-  #waiting: readonly SubscriptionPlan[] = [];
   #standsBy = false;
   #state: 'new' | 'starting' | 'running' | 'stopped' = 'new';
   #stopping: Promise<void> | undefined;
@@ -59,7 +58,6 @@ export class EventingRuntime {
   ) {
     this.registry = new EventRegistry(options.events);
     this.#findings = new Findings(this.registry, discover, (text) => options.logger.warn(text));
-    this.#subscriptions = new Subscriptions();
     this.#hosts = new Map(
       [...options.providers].map(([name, factory]) => [
         name,
@@ -77,10 +75,27 @@ export class EventingRuntime {
       clock: options.clock,
     });
     this.publisher = new EventPublisher(this.#hosts);
-    const hosts = [...this.#hosts.values()];
-    const listeners = (): readonly string[] => this.#names();
-    const absent = (): readonly string[] => this.#absent();
-    this.deadLetters = new DeadLetters({ ...options, hosts, registry: this.registry, listeners, absent });
+    this.#listeners = new Listeners({
+      registry: this.registry,
+      findings: this.#findings,
+      planner: this.#planner,
+      subscriptions: this.#subscriptions,
+      logger: options.logger,
+      drain: options.drain,
+      subscribe: async (plan) => {
+        await this.#host(plan.provider).connect();
+        return this.#subscribe(plan);
+      },
+      isRunning: () => this.#state === 'running',
+    });
+    this.listeners = this.#listeners;
+    this.deadLetters = new DeadLetters({
+      ...options,
+      hosts: [...this.#hosts.values()],
+      registry: this.registry,
+      listeners: () => this.#listeners.subscriptionNames(),
+      absent: () => this.#listeners.absentNames(),
+    });
     this.#opener = new SubscriptionOpener({
       options,
       context: this.context,
@@ -95,7 +110,7 @@ export class EventingRuntime {
       subscriptions: this.#subscriptions,
       drain: options.drain,
       host: (name) => this.#host(name),
-      plan: (listener) => this.#replayable(listener),
+      plan: (listener) => this.#listeners.planOf(listener),
     });
     this.health = new EventingHealth(this.#hosts, this.#subscriptions, options.clock, () => this.ready);
   }
@@ -130,27 +145,6 @@ export class EventingRuntime {
     return this.#announced;
   }
 
-  /** The listeners that run. */
-  readonly listeners: EventListeners = {
-    list: () =>
-      this.#subscriptions.all().flatMap(({ plan, paused, stopped }) =>
-        this.#planner.announce(plan).map((said, index) => {
-          const name = plan.listeners[index]?.name ?? '';
-          return { ...said, name, paused, ...(stopped === undefined ? {} : { stopped }) };
-        }),
-      ),
-    pause: (name) => this.#running(name).pause(),
-    resume: (name) => this.#running(name).resume(),
-    // An async function, so that what is refused rejects.
-    subscribe: async (events, handler, { name, ...options }) =>
-      this.#subscribeLater({
-        label: name,
-        options: { ...options, name },
-        events: [events].flat().map((type) => this.registry.describe(type as EventClass)),
-        invoke: handler,
-      }),
-  };
-
   /** Connected and subscribed. */
   get ready(): boolean {
     return (
@@ -172,7 +166,7 @@ export class EventingRuntime {
       this.#findings.forget();
       const planned = this.#planner.plan(this.#findings.find());
       plans = planned.plans;
-      if (this.#standsBy) this.#waiting = plans;
+      if (this.#standsBy) this.#listeners.standBy(plans);
       this.#exceptions = planned.exceptions;
       this.#announced = plans.flatMap((plan) => this.#planner.announce(plan));
     } catch (error) {
@@ -243,54 +237,6 @@ export class EventingRuntime {
     this.#subscriptions.add(running);
     if (this.#state === 'stopped') await this.#subscriptions.end(running, this.options.drain);
     return running;
-  }
-
-  async #subscribeLater(definition: ListenerDefinition): Promise<ListenerSubscription> {
-    if (this.#state !== 'running' || this.#standsBy)
-      throw new EventingError(
-        'EVT_NOT_RUNNING',
-        `${definition.label} cannot be subscribed: the application is not started, stands by, or is shutting down.`,
-      );
-    const plan = this.#planner.planOne(
-      definition,
-      this.#findings.find().pipelines,
-      (name) => this.#subscriptions.of(name) !== undefined,
-    );
-    const [listener] = plan.listeners;
-    await this.#host(plan.provider).connect();
-    const running = await this.#subscribe(plan);
-    for (const said of this.#planner.announce(plan)) this.options.logger.log(announcementLine(said));
-    return { name: listener.name, unsubscribe: () => this.#subscriptions.end(running, this.options.drain) };
-  }
-
-  #running(listener: string): RunningSubscription {
-    const running = this.#subscriptions.of(listener);
-    if (running !== undefined) return running;
-    const waiting = this.#waiting.flatMap(({ listeners }) => listeners.map(({ name }) => name));
-    const known = [...this.listeners.list().map(({ name }) => name), ...waiting];
-    throw new EventingError(
-      'EVT_UNKNOWN_LISTENER',
-      `No listener "${listener.slice(0, 200)}" runs here: ${known.length === 0 ? 'there is none' : `there are ${known.join(', ')}`}.`,
-    );
-  }
-
-  #replayable(listener: string): SubscriptionPlan {
-    const waits = this.#waiting.find(({ listeners }) => listeners.some(({ name }) => name === listener));
-    if (this.#state === 'running') return waits ?? this.#running(listener).plan;
-    const text = `${listener} cannot be replayed: the application is not started, or is shutting down.`;
-    throw new EventingError('EVT_NOT_RUNNING', text);
-  }
-
-  /** Every subscription of this process, added ones included; before the start as well. */
-  #names(): readonly string[] {
-    const running = this.#subscriptions.all().map(({ plan }) => plan.name);
-    return [...new Set([...this.#planner.names(this.#findings.find()), ...running])];
-  }
-
-  /** Those of them that are not durable and do not run: what is sent to them is lost. */
-  #absent(): readonly string[] {
-    const running = new Set(this.#subscriptions.all().map(({ plan }) => plan.name));
-    return this.#planner.transient(this.#findings.find()).filter((name) => !running.has(name));
   }
 
   /** What kind of provider goes by this name: `kafka`, `memory`. @throws EventingError EVT_UNKNOWN_PROVIDER */
