@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'v
 import { acquirePostgres, NotOwnedError, type PostgresBroker, startOwnPostgres } from './brokers.js';
 import { environment } from './brokers.fixture.js';
 
-const PATIENT = { timeout: 120_000 };
+const PATIENT = { timeout: 300_000 };
 
 describe('a PostgreSQL of a test alone', PATIENT, () => {
   let postgres: PostgresBroker | undefined;

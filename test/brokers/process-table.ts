@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const PATIENCE = 10_000;
+const PATIENCE = 60_000;
 
 /** The ids of the processes that this one has started itself. */
 export function childrenOf(parent: number): number[] {

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'v
 import { acquireRabbitMq, NotOwnedError, type RabbitMqBroker, startOwnRabbitMq } from './brokers.js';
 import { environment, stompConnect } from './brokers.fixture.js';
 
-const PATIENT = { timeout: 120_000 };
+const PATIENT = { timeout: 300_000 };
 const LIMITED = { username: 'reader', password: 'reader-password', read: '^orders$' };
 
 describe('a RabbitMQ of a test alone', PATIENT, () => {

@@ -19,7 +19,7 @@ export async function selfSigned(folder: string): Promise<SelfSigned> {
   const certificateFile = join(folder, 'certificate.pem');
   const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', keyFile];
   const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1,DNS:localhost', '-days', '30'];
-  await run('openssl', ['req', '-x509', ...key, ...subject, '-out', certificateFile], { timeout: 30_000 }).catch(
+  await run('openssl', ['req', '-x509', ...key, ...subject, '-out', certificateFile], { timeout: 180_000 }).catch(
     (error: unknown) => {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
       throw new InstallationError('openssl is needed to make a certificate, and there is none on the path');

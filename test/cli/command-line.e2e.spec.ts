@@ -88,7 +88,7 @@ describe.skipIf(brokers.length === 0)('eventing, beside a service on Kafka', () 
     const sent: Envelope<OrderPlaced>[] = [];
     for (const orderId of ['1', '2', '3', '4'])
       sent.push(await app.get(EventManager).sendEvent(OrderPlaced, { orderId, total: 5 }));
-    await expect.poll(async () => (await run('list')).letters.length, { timeout: 60_000 }).toBe(4);
+    await expect.poll(async () => (await run('list')).letters.length, { timeout: 120_000 }).toBe(4);
     const { letters } = await run('list', '--listener', 'SendReceipt', '--error', 'TypeError');
     const idOf = (key: string): string => letters.find((each) => each.key === key)?.id ?? '';
     expect(await run('groups')).toMatchObject({
@@ -104,7 +104,7 @@ describe.skipIf(brokers.length === 0)('eventing, beside a service on Kafka', () 
 
     state.broken = false;
     expect(await run('redrive', idOf('1'))).toMatchObject({ redriven: 1, failed: 0 });
-    await expect.poll(() => got.map(({ id }) => id), { timeout: 60_000 }).toEqual([sent[0]?.id]);
+    await expect.poll(() => got.map(({ id }) => id), { timeout: 120_000 }).toEqual([sent[0]?.id]);
 
     const refused = await command.run(['dead-letters', 'edit', idOf('2'), '--merge', '{"total":-1}'], folder.folder);
     expect([refused.code, refused.stderr]).toEqual([
@@ -112,12 +112,12 @@ describe.skipIf(brokers.length === 0)('eventing, beside a service on Kafka', () 
       expect.stringMatching(/^EVT_INVALID_EVENT Dead letter .* was not edited/),
     ]);
     const edited = await run('edit', idOf('2'), '--merge', '{"total":9}', '--header', 'fixed=yes');
-    await expect.poll(() => got.length, { timeout: 60_000 }).toBe(2);
+    await expect.poll(() => got.length, { timeout: 120_000 }).toBe(2);
     expect(got[1]).toMatchObject({ id: edited['id'], causationId: sent[1]?.id, body: { orderId: '2', total: 9 } });
     expect(got[1]?.headers.toJSON()).toEqual({ fixed: 'yes' });
 
     expect(await run('redrive', '--text', 'printer for 3', '--yes')).toMatchObject({ redriven: 1 });
-    await expect.poll(() => got.map(({ key }) => key), { timeout: 60_000 }).toEqual(['1', '2', '3']);
+    await expect.poll(() => got.map(({ key }) => key), { timeout: 120_000 }).toEqual(['1', '2', '3']);
     expect(await run('purge', '--listener', 'SendReceipt', '--yes')).toEqual({ purged: 1 });
     expect((await run('list')).letters).toEqual([]);
   });

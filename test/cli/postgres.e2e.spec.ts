@@ -89,8 +89,8 @@ describe.skipIf(access === undefined)('eventing, beside a service on PostgreSQL'
     await app.init();
     await place('1', '2');
     const failed = async () => json(await run('log', 'handled', '--outcome', 'failed', '--json')).entries;
-    await expect.poll(async () => (await failed()).length, { timeout: 60_000 }).toBe(2);
-    await expect.poll(() => got.length, { timeout: 60_000 }).toBe(2);
+    await expect.poll(async () => (await failed()).length, { timeout: 120_000 }).toBe(2);
+    await expect.poll(() => got.length, { timeout: 120_000 }).toBe(2);
 
     const sent = json(await run('log', 'sent', '--json'));
     expect(sent.entries).toMatchObject([
@@ -115,7 +115,7 @@ describe.skipIf(access === undefined)('eventing, beside a service on PostgreSQL'
     expect([asked.code, asked.stderr]).toEqual([2, '0 failed sends and 2 failed handlings would be sent again. Say --yes to do it.\n']); // prettier-ignore
     state.broken = false;
     expect(json(await run('log', 'resend', '--id', 'e-1', '--yes', '--json'))).toMatchObject({ sent: 0, handled: 1 });
-    await expect.poll(() => got.filter((each) => each.startsWith('mail')), { timeout: 60_000 }).toEqual(['mail 1']);
+    await expect.poll(() => got.filter((each) => each.startsWith('mail')), { timeout: 120_000 }).toEqual(['mail 1']);
 
     // The broker of this outbox refuses nothing: a row that was given up is made by hand.
     await own.query(`UPDATE "${schema}".outbox SET state = 'failed', settled_at = now(), error = $1 WHERE id = 'e-2'`, [
@@ -124,8 +124,8 @@ describe.skipIf(access === undefined)('eventing, beside a service on PostgreSQL'
     expect(json(await run('log', 'resend', '--all', '--dry-run', '--json'))).toMatchObject({ sent: 1, handled: 1 });
     const again = await run('log', 'resend', '--all', '--yes');
     expect([again.code, again.stdout]).toEqual([0, '1 failed send and 1 failed handling sent again, 0 failed.\n']);
-    await expect.poll(() => got.filter((each) => each === 'mail 2').length, { timeout: 60_000 }).toBe(2);
-    await expect.poll(async () => json(await run('log', 'sent', '--outcome', 'sent', '--json')).entries.length, { timeout: 60_000 }).toBe(2); // prettier-ignore
+    await expect.poll(() => got.filter((each) => each === 'mail 2').length, { timeout: 120_000 }).toBe(2);
+    await expect.poll(async () => json(await run('log', 'sent', '--outcome', 'sent', '--json')).entries.length, { timeout: 120_000 }).toBe(2); // prettier-ignore
 
     const live = got.length;
     const replayed = await run('replay', 'Bill', '--from', 'earliest', '--json');

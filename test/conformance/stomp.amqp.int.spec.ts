@@ -69,12 +69,12 @@ describe.skipIf(artemis?.stompPort === undefined)('STOMP and AMQP on one Artemis
       sent.push(said(n, envelope));
     };
     for (let n = 0; n < 20; n++) await send(n);
-    await expect.poll(() => got.length, { timeout: 20_000 }).toBe(20);
+    await expect.poll(() => got.length, { timeout: 120_000 }).toBe(20);
     // The queue keeps what comes by the other protocol while its listener is away.
     await listener.stop();
     for (let n = 20; n < 30; n++) await send(n);
     await start(shop, to, true);
-    await expect.poll(() => got.length, { timeout: 20_000 }).toBe(30);
+    await expect.poll(() => got.length, { timeout: 120_000 }).toBe(30);
     expect(got).toEqual(sent);
   });
 });

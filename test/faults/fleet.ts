@@ -10,9 +10,9 @@ import type { WorkerSetup } from './workers/worker.setup.js';
 
 type Role = 'listening' | 'sending';
 
-const START_TIMEOUT = 60_000;
+const START_TIMEOUT = 180_000;
 /** More than the drain of an application. */
-const END_TIMEOUT = 45_000;
+const END_TIMEOUT = 120_000;
 
 /** One process of a service, and what it noted. */
 export interface Member {

@@ -12,7 +12,7 @@ import { Fleet, type Member } from './fleet.js';
 import { PositionWatch } from './position.watch.js';
 
 /** Milliseconds for whatever is waited for; a busy machine needs them, a free one does not. */
-const PATIENCE = 60_000;
+const PATIENCE = 120_000;
 
 export interface TrialSetup {
   readonly kafka: KafkaBroker;

@@ -18,7 +18,7 @@ afterAll(async () => {
   if (folder !== undefined) await rm(folder, { recursive: true, force: true });
 });
 
-describe('npm start -- --provider embedded', { timeout: 240_000 }, () => {
+describe('npm start -- --provider embedded', () => {
   it('is killed half-way, and finishes after a restart', async () => {
     const flags = ['--provider', 'embedded', '--data-dir', shopFolder(), '--serve'];
     const first = quickstart.start(flags);

@@ -32,7 +32,7 @@ const PROVIDERS: readonly (readonly [string, Where])[] = [
 
 describe.each(PROVIDERS)('npm start -- --provider %s', (provider, where) => {
   // The second finds channels, groups and positions of the first, and the orders of a shop that is gone.
-  it.for(['first', 'second'])('tells the same story, the %s time', { timeout: 90_000 }, async (_time, { skip }) => {
+  it.for(['first', 'second'])('tells the same story, the %s time', async (_time, { skip }) => {
     const address = where() ?? skip('there is no broker');
     const { code, stdout, stderr } = await quickstart.run(['--provider', provider, ...address, '--json']);
     const account = JSON.parse(stdout || '{}') as Partial<PrintedAccount>;

@@ -11,8 +11,8 @@ import type { WorkerSetup } from './workers/worker.setup.js';
 export type Role = 'producing' | 'consuming';
 
 /** Milliseconds. The second is more than the drain of an application. */
-const START_TIMEOUT = 90_000;
-const END_TIMEOUT = 60_000;
+const START_TIMEOUT = 180_000;
+const END_TIMEOUT = 120_000;
 
 /** How often a process is started in the place of one that could not, and milliseconds in between. */
 const STARTS = 8;

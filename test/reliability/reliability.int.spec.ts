@@ -6,7 +6,7 @@ import { SYSTEM_NAMES } from './systems/systems.js';
 /** Always the same draws, unless others are asked for: what the machine does in between is its own all the same. */
 const seed = Number(process.env['RELIABILITY_SEED'] ?? 11);
 const events = Number(process.env['RELIABILITY_EVENTS'] ?? 2_000);
-const PATIENCE = 60_000;
+const PATIENCE = 120_000;
 
 describe(`a service whose processes, broker and database are killed (RELIABILITY_SEED=${seed})`, () => {
   let stage: Stage | undefined;

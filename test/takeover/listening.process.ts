@@ -6,7 +6,7 @@ import { OwnedProcess } from '../brokers/owned-process.js';
 import type { Programs } from '../programs/programs.js';
 import type { HistoryLine, WorkerSetup } from './workers/worker.setup.js';
 
-const START_TIMEOUT = 90_000;
+const START_TIMEOUT = 180_000;
 
 /** One process that listens, and what it noted. */
 export class ListeningProcess {

@@ -24,20 +24,20 @@ it(
     const load = new Load(shop, service.channel);
     for (const node of [0, 1]) {
       const before = load.stored;
-      await until('it is under load', () => load.stored > before + 1_000, 60_000);
+      await until('it is under load', () => load.stored > before + 1_000);
       await cluster.node(node).kill();
       const without = load.stored;
-      await until('the others go on', () => load.stored > without + 1_000, 60_000);
+      await until('the others go on', () => load.stored > without + 1_000);
       await cluster.node(node).restart();
       await cluster.untilLive(3);
     }
     await load.end();
     expect(load.failures).toEqual([]);
     const reader = await shop.subscribe('Reader', service.channel, acceptAll, { perProcess: true, from: 'earliest' });
-    await until('all are there', () => reader.deliveries.length >= load.sent, 60_000);
+    await until('all are there', () => reader.deliveries.length >= load.sent);
     const { received, sent } = load.orders(reader);
     expect(received).toEqual(sent);
-    await until('all are handled', () => new Set(group.texts).size > 0 && group.deliveries.length >= load.sent, 60_000);
+    await until('all are handled', () => new Set(group.texts).size > 0 && group.deliveries.length >= load.sent);
   },
 );
 

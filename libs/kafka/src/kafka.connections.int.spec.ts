@@ -7,7 +7,7 @@ const brokers = inject('kafkaBrokers');
 /** With those of the retry topic more than there are connections for transactions, and half of them fewer. */
 const PARTITIONS = 2;
 
-describe.skipIf(brokers.length === 0)('connections to Kafka', { timeout: 120_000 }, () => {
+describe.skipIf(brokers.length === 0)('connections to Kafka', () => {
   let service: TestService;
   beforeEach(() => (service = new TestService(brokers, PARTITIONS)));
   afterEach(() => service.stop());

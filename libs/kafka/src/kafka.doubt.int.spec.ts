@@ -167,7 +167,7 @@ describe.skipIf(brokers.length === 0)('a transaction whose request was not answe
   });
 });
 
-describe('a transaction on several brokers', { timeout: 180_000 }, () => {
+describe('a transaction on several brokers', () => {
   let cluster: KafkaCluster | undefined;
   let service: TestService;
   let relays: Relays;
@@ -248,7 +248,7 @@ describe('a transaction on several brokers', { timeout: 180_000 }, () => {
     await relays.send(5);
     await until('it is at work', () => relays.arrived === 5);
     await own().node(2).kill();
-    await until('one replica is left', async () => (await inSync(relays.out)) === 1, 60_000);
+    await until('one replica is left', async () => (await inSync(relays.out)) === 1);
     let requests = 0;
     network.meddle = () => {
       requests++;

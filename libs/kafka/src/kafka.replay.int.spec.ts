@@ -7,7 +7,7 @@ import { acceptAll, keepAll, numbers, TestService, type Received, type TestProce
 const brokers = inject('kafkaBrokers');
 const PAST = { perProcess: true, durable: false, from: 'earliest', until: 'now' } as const;
 
-describe.skipIf(brokers.length === 0)('a replay on Kafka', { timeout: 120_000 }, () => {
+describe.skipIf(brokers.length === 0)('a replay on Kafka', () => {
   let service: TestService;
   let shop: TestProcess;
   let channel: string;

@@ -12,7 +12,7 @@ const brokers = inject('kafkaBrokers');
 const PATIENCE = 300_000;
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-describe.skipIf(brokers.length === 0)('transactions on Kafka', { timeout: 180_000 }, () => {
+describe.skipIf(brokers.length === 0)('transactions on Kafka', () => {
   let service: TestService;
   let relays: Relays;
   beforeEach(async () => {
@@ -94,7 +94,7 @@ describe.skipIf(brokers.length === 0)('transactions on Kafka', { timeout: 180_00
       const { letters: found } = await last.process.provider.deadLetters.scan({ limit: 1_000 });
       return found.map(({ message }) => Buffer.from(message.body).toString());
     };
-    await until('all are there', async () => new Set(await letters()).size === 200, 60_000);
+    await until('all are there', async () => new Set(await letters()).size === 200);
     expect(await letters()).toHaveLength(200);
   });
 
@@ -156,7 +156,7 @@ describe.skipIf(brokers.length === 0)('transactions on Kafka', { timeout: 180_00
   });
 });
 
-describe('transactions on a Kafka that is in trouble', { timeout: 180_000 }, () => {
+describe('transactions on a Kafka that is in trouble', () => {
   let kafka: KafkaBroker | undefined;
   let service: TestService;
   beforeAll(async () => {
@@ -192,7 +192,7 @@ describe('transactions on a Kafka that is in trouble', { timeout: 180_000 }, () 
   });
 });
 
-describe('transactions on three brokers', { timeout: 180_000 }, () => {
+describe('transactions on three brokers', () => {
   it('survive the loss of each of them under load: each output once and in order', async ({ skip, onTestFinished }) => {
     const cluster = await startOwnKafkaCluster();
     skip(!cluster.available, 'no Kafka cluster');
@@ -205,7 +205,7 @@ describe('transactions on three brokers', { timeout: 180_000 }, () => {
     const end = relays.stream();
     for (const node of cluster.nodes) {
       const before = relays.arrived;
-      await until('it is under load', () => relays.arrived > before + 300, 60_000);
+      await until('it is under load', () => relays.arrived > before + 300);
       await node.kill();
       await pause(1_000);
       await node.restart();

@@ -15,7 +15,7 @@ async function started(factory: ProviderFactory): Promise<EventProvider> {
   return provider;
 }
 
-describe('a database in a folder', { timeout: 120_000 }, () => {
+describe('a database in a folder', () => {
   let dataDir: string;
   beforeAll(async () => void (dataDir = join(await mkdtemp(join(tmpdir(), 'evt-embedded-')), 'events')));
   afterAll(() => rm(join(dataDir, '..'), { recursive: true, force: true }));

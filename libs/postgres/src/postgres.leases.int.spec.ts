@@ -8,7 +8,7 @@ import { LeaseTable } from './subscription/lease.table.js';
 import { SubscriptionTable } from './subscription/subscription.table.js';
 
 // On a server of their own: a transaction that is open for seconds, as here, holds back the readers of all others.
-describe('leases on PostgreSQL', { timeout: 90_000 }, () => {
+describe('leases on PostgreSQL', () => {
   let server: PostgresBroker | undefined;
   let service: TestService;
   beforeAll(async () => {

@@ -4,7 +4,7 @@ import { acceptAll, keepAll, message, numbers, TestService, textOf, until } from
 
 const access = inject('postgres');
 
-describe.skipIf(access === undefined)('the log of PostgreSQL', { timeout: 240_000 }, () => {
+describe.skipIf(access === undefined)('the log of PostgreSQL', () => {
   let service: TestService;
   beforeEach(() => {
     service = new TestService(access as PostgresAccess);
@@ -157,7 +157,7 @@ describe.skipIf(access === undefined)('the log of PostgreSQL', { timeout: 240_00
         note(textOf(delivery), delivery.attempt);
         if (textOf(delivery) === 'killer') victims++;
       });
-      await until('the killer is at work', () => victims >= life, 60_000);
+      await until('the killer is at work', () => victims >= life);
       if (life === 1) await until('the others are as well', () => got.texts.length === 3);
       if (life > 1) expect(got.texts).toEqual(['killer']);
       one.proxy.cut();

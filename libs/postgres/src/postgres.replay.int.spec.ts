@@ -6,7 +6,7 @@ import { acceptAll, keepAll, numbers, type Received, TestService, textOf, until 
 const access = inject('postgres');
 const UNTIL_NOW: Partial<Subscription> = { perProcess: true, durable: false, from: 'earliest', until: 'now' };
 
-describe.skipIf(access === undefined)('a replay of the log', { timeout: 90_000 }, () => {
+describe.skipIf(access === undefined)('a replay of the log', () => {
   let service: TestService;
   beforeEach(() => {
     service = new TestService(access as PostgresAccess);

@@ -5,7 +5,7 @@ import { Load } from './rabbit.load.fixture.js';
 
 const PATIENCE = 300_000;
 
-describe('the RabbitMQ provider when the broker is in trouble', { timeout: 90_000 }, () => {
+describe('the RabbitMQ provider when the broker is in trouble', () => {
   let rabbit: RabbitMqBroker | undefined;
   let service: TestService;
   let channel: string;
@@ -44,17 +44,17 @@ describe('the RabbitMQ provider when the broker is in trouble', { timeout: 90_00
     load = new Load(shop, channel);
     for (const share of [0.2, 0.5]) {
       const { stored } = load;
-      await until('it is under load', () => load.stored > Math.max(stored, most * share), 60_000);
+      await until('it is under load', () => load.stored > Math.max(stored, most * share));
       await own().kill();
       await until('messages wait', () => load.sent > load.stored);
       await until('it is noticed', () => shop.context.statuses.at(-1) === 'disconnected');
       await own().restart();
       // Those who send may have their connection before those who receive.
-      await until('it is whole again', () => shop.context.statuses.at(-1) === 'connected', 60_000);
+      await until('it is whole again', () => shop.context.statuses.at(-1) === 'connected');
     }
-    await until('enough is sent', () => load.sent >= most, 60_000);
+    await until('enough is sent', () => load.sent >= most);
     await load.end();
-    await until('all are handled', () => load.handled === load.sent, 60_000);
+    await until('all are handled', () => load.handled === load.sent);
     expect(faultsOf(load)).toEqual(NONE);
     // Only what was under way, or in hand, when it was killed: at most a window of each, twice.
     expect(load.repeated).toBeLessThan(2 * (4_096 + 256 + 128));
@@ -83,11 +83,11 @@ describe('the RabbitMQ provider when the broker is in trouble', { timeout: 90_00
     ];
     for (const fault of faults) {
       const { handled } = load;
-      await until('some are handled', () => load.handled > handled + 200 || load.handled >= 8_000, 60_000);
+      await until('some are handled', () => load.handled > handled + 200 || load.handled >= 8_000);
       await fault();
     }
     await load.ended();
-    await until('all are handled', () => load.handled === load.sent, 60_000);
+    await until('all are handled', () => load.handled === load.sent);
     expect(faultsOf(load)).toEqual(NONE);
     expect(received.some(({ revoked }) => revoked.length > 0)).toBe(true);
   });
@@ -105,11 +105,11 @@ describe('the RabbitMQ provider when the broker is in trouble', { timeout: 90_00
     processes[1]?.proxy.freeze();
     await wait(2_000);
     const frozen = load.handled;
-    await until('yet another goes on', () => load.handled > frozen + 500, 60_000);
+    await until('yet another goes on', () => load.handled > frozen + 500);
     processes[1]?.proxy.thaw();
     await until('the silent one is back', () => processes[1]?.context.statuses.at(-1) === 'connected');
     await load.end();
-    await until('all are handled', () => load.handled === load.sent, 60_000);
+    await until('all are handled', () => load.handled === load.sent);
     expect(faultsOf(load)).toEqual(NONE);
   });
 
@@ -158,7 +158,7 @@ describe('the RabbitMQ provider when the broker is in trouble', { timeout: 90_00
   });
 
   it('sends wait while the broker has an alarm, and go on when it has none', async () => {
-    const shop = await service.started();
+    const shop = await service.started({}, { publishTimeout: PATIENCE });
     const received = await shop.subscribe('Receipt', channel);
     await shop.publish(channel, ['a']);
     await own().control('set_vm_memory_high_watermark', '0');

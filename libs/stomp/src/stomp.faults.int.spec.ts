@@ -8,7 +8,7 @@ const PATIENCE = 300_000;
 /** Durable messages of a run; the full measure is taken by hand: `STOMP_LOAD=20000`. */
 const TOTAL = Number(process.env['STOMP_LOAD'] ?? 6_000);
 
-describe('the STOMP provider when the broker is in trouble', { timeout: 120_000 }, () => {
+describe('the STOMP provider when the broker is in trouble', () => {
   let artemis: ArtemisBroker | undefined;
   let service: TestService;
   let channel: string;
@@ -34,7 +34,7 @@ describe('the STOMP provider when the broker is in trouble', { timeout: 120_000 
     await load.end();
     expect(load.failures).toEqual([]);
     const handled = (): number => new Set(deliveries.map((delivery) => `${delivery.key}/${textOf(delivery)}`)).size;
-    await until('all are handled', () => handled() >= load.sent, 60_000);
+    await until('all are handled', () => handled() >= load.sent);
     return load.orders(deliveries);
   }
 
@@ -43,7 +43,7 @@ describe('the STOMP provider when the broker is in trouble', { timeout: 120_000 
     const received = await shop.subscribe('Receipt', channel);
     const load = new Load(shop, channel, TOTAL);
     for (const share of [0.25, 0.6]) {
-      await until('it is under load', () => load.stored > TOTAL * share, 60_000);
+      await until('it is under load', () => load.stored > TOTAL * share);
       await own().kill();
       await until('it is noticed', () => shop.context.statuses.at(-1) === 'disconnected');
       await own().restart();
@@ -164,12 +164,12 @@ describe('the STOMP provider when the broker is in trouble', { timeout: 120_000 
     await own().wipe();
     await until('it is back', () => shop.context.statuses.at(-1) === 'connected');
     await shop.publish(channel, ['b'], { key: 'k' });
-    await until('the next is handled', () => received.texts.includes('b'), 60_000);
+    await until('the next is handled', () => received.texts.includes('b'));
     expect(received.texts).toEqual(['a', 'b']);
   });
 });
 
-describe('the STOMP provider and what it may do', { timeout: 120_000 }, () => {
+describe('the STOMP provider and what it may do', () => {
   let artemis: ArtemisBroker | undefined;
   let service: TestService;
   const reader = { username: 'reader', password: 'reader-password' };

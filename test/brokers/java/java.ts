@@ -43,7 +43,7 @@ async function readRelease(command: string): Promise<Java | undefined> {
 /** For launchers that lie outside their Java's folder. */
 async function ask(command: string): Promise<Java | undefined> {
   try {
-    const { stderr } = await run(command, ['-XshowSettings:properties', '-version'], { timeout: 30_000 });
+    const { stderr } = await run(command, ['-XshowSettings:properties', '-version'], { timeout: 180_000 });
     const home = /java\.home = (.+)/.exec(stderr)?.[1]?.trim();
     const version = /java\.version = (.+)/.exec(stderr)?.[1]?.trim();
     return home && version ? { home, version } : undefined;

@@ -19,7 +19,7 @@ export async function selfSignedStore(java: Java, folder: string, password: stri
   const certificate = join(folder, 'listener.pem');
   const keytool = (...args: string[]) =>
     run(javaTool(java, 'keytool'), [...args, '-alias', 'listener', '-keystore', file, '-storepass', password], {
-      timeout: 30_000,
+      timeout: 180_000,
     });
   const subject = ['-dname', 'CN=localhost', '-ext', 'san=ip:127.0.0.1,dns:localhost', '-validity', '30'];
   await keytool('-genkeypair', '-keyalg', 'EC', '-storetype', 'PKCS12', ...subject);

@@ -30,7 +30,7 @@ export async function formatStorage(java: Java, installation: string): Promise<v
   ];
   await writeFile(config, properties.join('\n'));
   const tool = ['kafka.tools.StorageTool', 'format', '--cluster-id', kafkaUuid(), '--config', config];
-  await run(javaTool(java, 'java'), ['-cp', join(installation, 'lib/*'), ...tool], { timeout: 60_000 });
+  await run(javaTool(java, 'java'), ['-cp', join(installation, 'lib/*'), ...tool], { timeout: 180_000 });
   await rename(join(data, 'bootstrap.checkpoint'), join(installation, 'bootstrap.checkpoint'));
   await rm(data, { recursive: true });
   await rm(config);

@@ -8,7 +8,7 @@ import type { PostgresAccess, PostgresServerOptions } from './postgres-options.j
 import { childrenOf, signal, untilGone, untilStopped } from '../process-table.js';
 import { postgresVersion } from './postgres-probe.js';
 
-const INITDB_TIMEOUT = 60_000;
+const INITDB_TIMEOUT = 180_000;
 
 export interface PostgresServerPlan extends PostgresServerOptions {
   readonly access: Omit<PostgresAccess, 'version'>;

@@ -9,7 +9,7 @@ import type { RabbitMqInstallation } from './rabbitmq-installation.js';
 import type { RabbitMqOptions } from './rabbitmq-options.js';
 import { rabbitMqVersion } from './rabbitmq-probe.js';
 
-const CONTROL_TIMEOUT = 30_000;
+const CONTROL_TIMEOUT = 180_000;
 const LOOPBACK_ONLY = '-kernel inet_dist_use_interface {127,0,0,1}';
 
 export interface RabbitMqNodeOptions extends RabbitMqOptions {

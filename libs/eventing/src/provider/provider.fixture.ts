@@ -10,7 +10,7 @@ import {
 // What the specs of every provider need that speak to it as the kernel does.
 
 /** Looks every few milliseconds until it is so. */
-export async function until(what: string, check: () => boolean | Promise<boolean>, patience = 60_000): Promise<void> {
+export async function until(what: string, check: () => boolean | Promise<boolean>, patience = 120_000): Promise<void> {
   for (const end = Date.now() + patience; !(await check());) {
     if (Date.now() > end) throw new Error(`Not within ${patience} ms: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 5));

@@ -3,7 +3,7 @@ import { type PostgresBroker, startOwnPostgres } from '../../../../test/brokers/
 import { serverDatabase } from '../sql/server.recipe.js';
 import { eventLogCases } from './event-log.fixture.js';
 
-describe('the event log on a PostgreSQL server', { timeout: 120_000 }, () => {
+describe('the event log on a PostgreSQL server', () => {
   let server: PostgresBroker | undefined;
   beforeAll(async () => {
     const had = await startOwnPostgres();

@@ -21,7 +21,7 @@ const entryOf = (id: string): InboxEntry => ({
   digest: createHash('sha256').update('body').digest(),
 });
 
-describe('the inbox on a PostgreSQL server', { timeout: 120_000 }, () => {
+describe('the inbox on a PostgreSQL server', () => {
   let server: PostgresBroker | undefined;
   let pool: Pool;
   let dataSource: DataSource;

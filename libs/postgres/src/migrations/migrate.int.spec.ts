@@ -11,7 +11,7 @@ import { migrations } from './migrations.js';
 
 const access = inject('postgres');
 
-describe.skipIf(access === undefined)('migrations on a PostgreSQL server', { timeout: 120_000 }, () => {
+describe.skipIf(access === undefined)('migrations on a PostgreSQL server', () => {
   let schema: string;
   let client: Client;
   const open: Database[] = [];

@@ -17,7 +17,7 @@ interface Step extends Row {
   readonly Plans?: readonly Step[];
 }
 
-describe('what is kept as a log', { timeout: 120_000 }, () => {
+describe('what is kept as a log', () => {
   let database: MemoryDatabase;
   beforeAll(async () => {
     database = await MemoryDatabase.open();

@@ -22,7 +22,7 @@ class OrderPlaced {
   number!: number;
 }
 
-describe('the outbox on a PostgreSQL server', { timeout: 120_000 }, () => {
+describe('the outbox on a PostgreSQL server', () => {
   let server: PostgresBroker | undefined;
   let pool: Pool;
   let dataSource: DataSource;
@@ -290,16 +290,16 @@ describe('the outbox on a PostgreSQL server', { timeout: 120_000 }, () => {
       }
     })();
     for (let time = 0; time < 2; time++) {
-      await until('it is under way', () => stored.length > (time + 1) * 100, 60_000);
+      await until('it is under way', () => stored.length > (time + 1) * 100);
       await own().kill();
       await wait(300);
       await own().restart();
     }
     const before = stored.length;
-    await until('it goes on', () => stored.length > before + 50, 60_000);
+    await until('it goes on', () => stored.length > before + 50);
     sending = false;
     await sender;
-    await until('all are published', async () => (await shop.count().catch(() => 1)) === 0, 60_000);
+    await until('all are published', async () => (await shop.count().catch(() => 1)) === 0);
     const published = numbersOf([shop], 'k');
     expect(stored.filter((one) => !published.includes(one))).toEqual([]);
     // A commit whose answer was lost may have been one; its place is right in any case.

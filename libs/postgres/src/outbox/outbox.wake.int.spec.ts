@@ -16,7 +16,7 @@ class OrderPlaced {
 /** So long that a test which waits for it has failed. */
 const NEVER = { pollInterval: 600_000, lease: 3_600_000 };
 
-describe('how relays of other processes learn of what was stored on a server', { timeout: 120_000 }, () => {
+describe('how relays of other processes learn of what was stored on a server', () => {
   let server: PostgresBroker | undefined;
   let pool: Pool;
   let schema: string;
