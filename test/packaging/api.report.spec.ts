@@ -1,29 +1,21 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { format, resolveConfig } from 'prettier';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { beforeAll, expect, it } from 'vitest';
 import { ApiReport } from './api.report.js';
-import { node } from './command.js';
 import { entries, manifest, roomOf, ROOT, specifierOf } from './manifest.js';
+import { PackedPackage } from './packed.package.js';
 
 let folder: string;
 let report: ApiReport;
 
-const declarationsOf = (subpath: string): string => join(folder, 'libs', roomOf(subpath), 'src/index.d.ts');
+const declarationsOf = (subpath: string): string => join(folder, 'dist/libs', roomOf(subpath), 'src/index.d.ts');
 
 beforeAll(async () => {
   // Inside the repository, so that the package's peers resolve.
-  await mkdir(join(ROOT, '.cache'), { recursive: true });
-  folder = await mkdtemp(join(ROOT, '.cache/api-'));
-  const tsc = join(ROOT, 'node_modules/typescript/bin/tsc');
-  // Whether the sources are sound is for others to say.
-  const flags = ['--emitDeclarationOnly', '--noCheck', '--outDir', folder];
-  await node([tsc, '-p', join(ROOT, 'packaging/tsconfig.module.json'), ...flags], { cwd: ROOT });
+  ({ folder } = await PackedPackage.ready());
   const files = entries.map(([subpath]) => declarationsOf(subpath));
   report = new ApiReport(files, { name: manifest.name, file: declarationsOf('.') });
 }, 600_000);
-
-afterAll(() => rm(folder, { recursive: true, force: true }));
 
 /** A page, so that it can be read, formatted as every other. */
 async function pageOf(subpath: string): Promise<string> {

@@ -71,7 +71,7 @@ describe.skipIf(away)('who follows the README', () => {
   let reader: Reader;
   beforeAll(async () => {
     scratch = await ScratchFolder.create('first-event');
-    const { tarball } = await PackedPackage.pack(scratch.path);
+    const { tarball } = await PackedPackage.ready();
     reader = new Reader(scratch.path, tarball);
   }, 600_000);
   afterAll(() => scratch.remove());

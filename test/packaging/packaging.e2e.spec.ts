@@ -39,7 +39,7 @@ const away = await registryIsAway();
 
 beforeAll(async () => {
   scratch = await ScratchFolder.create('packaging');
-  packed = await PackedPackage.pack(scratch.path);
+  packed = await PackedPackage.ready();
 }, 600_000);
 afterAll(() => scratch.remove());
 

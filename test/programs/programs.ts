@@ -1,16 +1,9 @@
-import { createHash } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { copyFile, cp, mkdtemp, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { copyFile, cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { withLock } from '../brokers/cache.lock.js';
 import { repositoryRoot } from '../brokers/repository-root.js';
 import { node } from '../packaging/command.js';
+import { builtOnce, cache } from './built.once.js';
 import { plant, type Planting } from './planting.js';
-
-const SOURCES = ['libs', 'apps', 'test', 'package.json', 'tsconfig.json'];
-
-/** Milliseconds for which nobody must have used what is taken away. */
-const DAY = 86_400_000;
 
 /**
  * The package, and all programs that tests run as processes, compiled into a folder of their own: whoever builds `dist` at the same time
@@ -29,13 +22,8 @@ export class Programs {
    * @throws Error with what the compiler said
    */
   static async compiled(fault?: Planting): Promise<Programs> {
-    const cache = join(repositoryRoot(), '.cache');
-    const folder = join(cache, `programs-${await stateOfSources()}`);
-    await withLock(join(cache, 'programs.lock'), async () => {
-      if (!existsSync(folder)) await compile(cache, folder);
-      const now = new Date();
-      await utimes(folder, now, now);
-    });
+    const sources = ['libs', 'apps', 'test', 'package.json', 'tsconfig.json'];
+    const folder = await builtOnce({ name: 'programs', sources, make: compile });
     if (fault === undefined) return new Programs(folder, true);
     const own = await mkdtemp(join(cache, 'planted-'));
     for (const part of ['package.json', 'dist']) await cp(join(folder, part), join(own, part), { recursive: true });
@@ -55,40 +43,9 @@ export class Programs {
   }
 }
 
-async function compile(cache: string, folder: string): Promise<void> {
-  await removeOld(cache);
+async function compile(folder: string): Promise<void> {
   const root = repositoryRoot();
-  const unfinished = await mkdtemp(join(cache, 'unfinished-'));
-  const args = ['-p', join(root, 'test/programs/tsconfig.json'), '--outDir', join(unfinished, 'dist')];
-  try {
-    await copyFile(join(root, 'package.json'), join(unfinished, 'package.json'));
-    await node([join(root, 'node_modules/typescript/bin/tsc'), ...args], { cwd: root });
-    await rename(unfinished, folder);
-  } catch (error) {
-    await rm(unfinished, { recursive: true, force: true });
-    throw error;
-  }
-}
-
-async function removeOld(cache: string): Promise<void> {
-  for (const name of await readdir(cache)) {
-    if (!/^(?:programs|planted|unfinished)-/.test(name)) continue;
-    const folder = join(cache, name);
-    // Whoever has a copy of its own may be taking it away.
-    const used = await stat(folder).catch(() => undefined);
-    if (used !== undefined && used.mtimeMs < Date.now() - DAY) await rm(folder, { recursive: true, force: true });
-  }
-}
-
-/** By names, sizes and times: reading them all takes longer than most tests. */
-async function stateOfSources(): Promise<string> {
-  const root = repositoryRoot();
-  const hash = createHash('sha256');
-  const look = async (path: string): Promise<void> => {
-    const file = await stat(join(root, path));
-    if (file.isDirectory()) for (const name of (await readdir(join(root, path))).sort()) await look(join(path, name));
-    else if (/\.(?:ts|json)$/.test(path)) hash.update(`${path} ${file.size} ${file.mtimeMs}\n`);
-  };
-  for (const source of SOURCES) await look(source);
-  return hash.digest('hex').slice(0, 16);
+  await copyFile(join(root, 'package.json'), join(folder, 'package.json'));
+  const args = ['-p', join(root, 'test/programs/tsconfig.json'), '--outDir', join(folder, 'dist')];
+  await node([join(root, 'node_modules/typescript/bin/tsc'), ...args], { cwd: root });
 }
