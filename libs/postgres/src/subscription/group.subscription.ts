@@ -227,7 +227,6 @@ export class GroupSubscription implements SubscriptionHandle, StateSink {
       // Those that were lost meanwhile are not ours to release.
       const left = trackers.filter(({ isClosed }) => !isClosed);
       await this.sources.commitLoop.flush(left, this.sources.deferredOf(left), FLUSH_TIMEOUT);
-      // What is taken by now and not given back would look as if it had brought us down.
       await settledWithin(this.sources.quiet(), FLUSH_TIMEOUT);
       await deferred.giveBack(this.owner, this.sources.drop(left));
       await leases.release(
@@ -286,7 +285,6 @@ export class GroupSubscription implements SubscriptionHandle, StateSink {
       left(),
     );
     await settledWithin(this.beating ?? Promise.resolve(), left());
-    // What is taken by now and not given back would look as if it had brought us down.
     await settledWithin(this.sources.quiet(), left());
     const held = this.sources.drop(this.sources.all);
     const leave = async (): Promise<void> => {

@@ -122,7 +122,10 @@ export class TrackedSources implements TrackerHost, DeferredHost {
     return held.map(({ name }) => name);
   }
 
-  /** After `hold`: resolves when nothing more of what is deferred comes into hand. A statement that takes it may be at work. */
+  /**
+   * After `hold`, before `drop`: resolves when nothing more of what is deferred comes into hand. A statement may be at work that takes some, and what is
+   * taken and not given back looks to the next owner as if it had brought this process down.
+   */
   quiet(): Promise<void> {
     return this.deferredLoop.idle();
   }
