@@ -4,16 +4,15 @@ import { acquireArtemis, type ArtemisBroker, NotOwnedError, startOwnArtemis } fr
 import { environment, stompConnect } from './brokers.fixture.js';
 
 /** The first run of all resolves the jars. */
-const PATIENT = { timeout: 300_000 };
 const LIMITED = { username: 'reader', password: 'reader-password', permissions: { orders: ['consume'] } } as const;
 
-describe('an Artemis of a test alone', PATIENT, () => {
+describe('an Artemis of a test alone', () => {
   let artemis: ArtemisBroker | undefined;
 
   beforeAll(async () => {
     const had = await startOwnArtemis({ tls: true, users: [LIMITED] });
     if (had.available) artemis = had;
-  }, PATIENT.timeout);
+  });
   beforeEach(({ skip }) => skip(!artemis, 'no Artemis'));
   afterAll(() => artemis?.close());
 
@@ -116,7 +115,7 @@ describe('an Artemis of a test alone', PATIENT, () => {
   }
 });
 
-it('takes address settings over those of a fresh installation', PATIENT, async ({ skip, onTestFinished }) => {
+it('takes address settings over those of a fresh installation', async ({ skip, onTestFinished }) => {
   const artemis = await startOwnArtemis({ addressSettings: { '#': { 'max-delivery-attempts': '3' } } });
   if (!artemis.available) {
     skip(artemis.reason);

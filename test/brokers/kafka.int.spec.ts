@@ -9,17 +9,15 @@ import {
 } from './brokers.js';
 
 /** The first run of all resolves the jars. */
-const PATIENT = { timeout: 300_000 };
-
 const client = (access: KafkaAccess) => new Kafka({ ...access, logLevel: logLevel.NOTHING });
 
-describe('a Kafka of a test alone', PATIENT, () => {
+describe('a Kafka of a test alone', () => {
   let kafka: KafkaBroker | undefined;
 
   beforeAll(async () => {
     const had = await startOwnKafka();
     if (had.available) kafka = had;
-  }, PATIENT.timeout);
+  });
   beforeEach(({ skip }) => skip(!kafka, 'no Kafka'));
   afterAll(() => kafka?.close());
 
@@ -72,7 +70,7 @@ const REFUSALS: [KafkaSecurity, string][] = [
   ['sasl-tls', 'Invalid username or password'],
 ];
 
-it.for(REFUSALS)('lets in only who is entitled: %s', PATIENT, async ([security, refusal], { skip, onTestFinished }) => {
+it.for(REFUSALS)('lets in only who is entitled: %s', async ([security, refusal], { skip, onTestFinished }) => {
   const kafka = await startOwnKafka({ security });
   if (!kafka.available) {
     skip(kafka.reason);
@@ -87,7 +85,7 @@ it.for(REFUSALS)('lets in only who is entitled: %s', PATIENT, async ([security, 
   await expect(produce(stranger, 'orders', 'x', 0)).rejects.toThrow(refusal);
 });
 
-it('keeps what three nodes acknowledged when one of them is killed', PATIENT, async ({ skip, onTestFinished }) => {
+it('keeps what three nodes acknowledged when one of them is killed', async ({ skip, onTestFinished }) => {
   const cluster = await startOwnKafkaCluster();
   if (!cluster.available) {
     skip(cluster.reason);

@@ -3,15 +3,13 @@ import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'v
 import { acquirePostgres, NotOwnedError, type PostgresBroker, startOwnPostgres } from './brokers.js';
 import { environment } from './brokers.fixture.js';
 
-const PATIENT = { timeout: 300_000 };
-
-describe('a PostgreSQL of a test alone', PATIENT, () => {
+describe('a PostgreSQL of a test alone', () => {
   let postgres: PostgresBroker | undefined;
 
   beforeAll(async () => {
     const had = await startOwnPostgres({ settings: { work_mem: '5MB' } });
     if (had.available) postgres = had;
-  }, PATIENT.timeout);
+  });
   beforeEach(({ skip }) => skip(!postgres, 'no PostgreSQL'));
   afterAll(() => postgres?.close());
 

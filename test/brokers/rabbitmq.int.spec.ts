@@ -4,16 +4,15 @@ import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'v
 import { acquireRabbitMq, NotOwnedError, type RabbitMqBroker, startOwnRabbitMq } from './brokers.js';
 import { environment, stompConnect } from './brokers.fixture.js';
 
-const PATIENT = { timeout: 300_000 };
 const LIMITED = { username: 'reader', password: 'reader-password', read: '^orders$' };
 
-describe('a RabbitMQ of a test alone', PATIENT, () => {
+describe('a RabbitMQ of a test alone', () => {
   let rabbit: RabbitMqBroker | undefined;
 
   beforeAll(async () => {
     const had = await startOwnRabbitMq({ tls: true, users: [LIMITED] });
     if (had.available) rabbit = had;
-  }, PATIENT.timeout);
+  });
   beforeEach(({ skip }) => skip(!rabbit, 'no RabbitMQ'));
   afterAll(() => rabbit?.close());
 

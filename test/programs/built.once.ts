@@ -11,9 +11,11 @@ const DAY = 86_400_000;
 /** Where all of it lies, below the repository, so that what the package needs is found from there. */
 export const cache = join(repositoryRoot(), '.cache');
 
+/** What can be made; in `.cache` lie also things that are kept. */
+const NAMES = ['programs', 'package'] as const;
+
 export interface Build {
-  /** Lower case; of what is made. */
-  readonly name: string;
+  readonly name: (typeof NAMES)[number];
   /** Files and folders that it is made of, below the repository. */
   readonly sources: readonly string[];
   /** Makes it in an empty folder. Where it throws, the next who wants it tries again. */
@@ -46,8 +48,9 @@ export async function builtOnce({ name, sources, make }: Build): Promise<string>
 }
 
 async function removeOld(): Promise<void> {
+  const ours = [...NAMES, 'planted', 'unfinished'];
   for (const name of await readdir(cache)) {
-    if (!/^(?:programs|package|planted|unfinished)-/.test(name)) continue;
+    if (!ours.some((start) => name.startsWith(`${start}-`))) continue;
     const folder = join(cache, name);
     // Whoever has a copy of its own may be taking it away.
     const used = await stat(folder).catch(() => undefined);

@@ -19,7 +19,7 @@ import {
 const brokers = inject('kafkaBrokers');
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-describe.skipIf(brokers.length === 0)('a transaction whose request was not answered', { timeout: 300_000 }, () => {
+describe.skipIf(brokers.length === 0)('a transaction whose request was not answered', () => {
   let service: TestService;
   let relays: Relays;
   let network: MeddlingNetwork;

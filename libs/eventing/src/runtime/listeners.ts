@@ -1,11 +1,11 @@
 import type { EventListener } from '../declare/event-listener.decorator.js';
 import type { EventClass } from '../declare/metadata.js';
 import { EventingError } from '../errors/eventing.error.js';
+import type { ProviderLogger } from '../provider/event-provider.js';
 import type { EventRegistry } from '../registry/event.registry.js';
 import type { SubscriptionPlan } from '../registry/listener.plan.js';
 import { announcementLine } from './announcement.js';
 import { EventListeners, type ListenerStatus, type ListenerSubscription, type SubscribeOptions } from './event-listeners.js'; // prettier-ignore
-import type { ProviderLogger } from '../provider/event-provider.js';
 import type { Findings } from './findings.js';
 import type { Planner } from './planner.js';
 import type { RunningSubscription, Subscriptions } from './subscriptions.js';
